@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* JSON from the wire: bounded in size and depth, no duplicate keys, no NULs. Nothing here logs. */
+
+#include <jansson.h>
+
+#include "agent/base/macro.h"
+
+#define JSON_DEPTH_MAX 16
+
+static inline json_t *json_free(json_t *j) {
+    json_decref(j);
+    return NULL;
+}
+
+DEFINE_CLEANUP(json_t *, json_free);
+
+/* Parses one object or array, nothing behind it. `limit` is in bytes; deeper nesting than
+ * JSON_DEPTH_MAX is refused before anything is built.
+ *
+ * Returns 0; -E2BIG for the size; -ELOOP for the depth; -EINVAL where it is no JSON, with a static
+ * text of what is wrong in *ret_why; -ENOMEM. The text never quotes the input. */
+int json_parse(const char *text, size_t size, size_t limit, json_t **ret, const char **ret_why);
+
+/* The string member `name`, or NULL where there is none or it is no string. Borrowed. */
+const char *json_get_string(const json_t *object, const char *name);
+
+/* Writes it compactly. malloc(3)ed (not secret), or NULL where memory is out. */
+char *json_to_text(const json_t *j);

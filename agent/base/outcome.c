@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/outcome.h"
+
+#include <syslog.h>
+
+#include "agent/base/macro.h"
+
+/* 27 random digits of our own, then the event's five: every MESSAGE_ID is unique and can be read.
+ */
+#define MESSAGE_ID(number) "6f1d2c9b84e04a7fb35e90c1d7a" #number
+
+static const outcome_info table[] = {
+#define EVENT(symbol, number, name, priority, http, retryable, title, message, cause, steps)       \
+    [OUTCOME_##                                                                                    \
+        symbol] = {number, name, MESSAGE_ID(number), priority, http, retryable, title, message,    \
+                   cause,  steps},
+#include "agent/base/outcome.def"
+#undef EVENT
+};
+
+const outcome_info *outcome_get(outcome o) {
+    assert(o >= 0 && o < OUTCOME_MAX_);
+    return &table[o];
+}
+
+outcome outcome_from_event(int event) {
+    for (outcome o = 0; o < OUTCOME_MAX_; o++)
+        if (table[o].event == event)
+            return o;
+
+    return OUTCOME_INVALID;
+}
+
+bool outcome_is_success(outcome o) {
+    int http = outcome_get(o)->http;
+
+    return http >= 200 && http < 300;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct worker_job {
+    worker_run_fn run;
+    worker_done_fn done;
+    worker_dispose_fn dispose;
+    void *userdata;
+    bool cancelled; /* the loop's alone */
+    worker_job *next;
+};
+
+typedef struct job_queue {
+    worker_job *head, *tail;
+    size_t length;
+} job_queue;
+
+struct worker {
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards waiting, finished, stopping */
+    pthread_cond_t wake;
+    job_queue waiting, finished;
+    bool stopping;
+    size_t limit;
+    int finished_fd; /* eventfd(2): the thread has put something into `finished` */
+    sd_event_source *finished_source;
+};
+
+static void queue_put(job_queue *q, worker_job *job) {
+    job->next = NULL;
+    if (q->tail)
+        q->tail->next = job;
+    else
+        q->head = job;
+    q->tail = job;
+    q->length++;
+}
+
+static worker_job *queue_take(job_queue *q) {
+    worker_job *job = q->head;
+
+    if (!job)
+        return NULL;
+
+    q->head = job->next;
+    if (!q->head)
+        q->tail = NULL;
+    q->length--;
+    return job;
+}
+
+static void job_free(worker_job *job) {
+    if (job->dispose)
+        job->dispose(job->userdata);
+    free(job);
+}
+
+static void *thread_main(void *userdata) {
+    worker *w = userdata;
+
+    for (;;) {
+        worker_job *job;
+
+        (void) pthread_mutex_lock(&w->lock);
+        while (!w->waiting.head && !w->stopping)
+            (void) pthread_cond_wait(&w->wake, &w->lock);
+        job = w->stopping ? NULL : queue_take(&w->waiting);
+        (void) pthread_mutex_unlock(&w->lock);
+        if (!job)
+            return NULL;
+
+        job->run(job->userdata);
+
+        (void) pthread_mutex_lock(&w->lock);
+        queue_put(&w->finished, job);
+        (void) pthread_mutex_unlock(&w->lock);
+        (void) eventfd_write(w->finished_fd, 1);
+    }
+}
+
+static int on_finished(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+    worker *w = userdata;
+    eventfd_t count;
+    job_queue finished;
+
+    (void) source;
+    (void) revents;
+
+    (void) eventfd_read(fd, &count);
+
+    (void) pthread_mutex_lock(&w->lock);
+    finished = w->finished;
+    w->finished = (job_queue){};
+    (void) pthread_mutex_unlock(&w->lock);
+
+    for (worker_job *job; (job = queue_take(&finished));) {
+        if (!job->cancelled && job->done)
+            job->done(job->userdata);
+        job_free(job);
+    }
+    return 0;
+}
+
+static int start_thread(worker *w, const char *name) {
+    sigset_t all, before;
+    int r;
+
+    /* Signals are the loop's. */
+    (void) sigfillset(&all);
+    (void) pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = -pthread_create(&w->thread, NULL, thread_main, w);
+    (void) pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (r < 0)
+        return r;
+
+    (void) pthread_setname_np(w->thread, name);
+    return 0;
+}
+
+int worker_new(sd_event *event, const char *name, worker **ret) {
+    worker *w;
+    int r;
+
+    assert(event);
+    assert(name);
+    assert(ret);
+
+    w = calloc(1, sizeof(worker));
+    if (!w)
+        return -ENOMEM;
+
+    w->limit = 1024;
+    (void) pthread_mutex_init(&w->lock, NULL);
+    (void) pthread_cond_init(&w->wake, NULL);
+    w->finished_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    r = w->finished_fd < 0 ? -errno : 0;
+    if (r >= 0)
+        r = sd_event_add_io(event, &w->finished_source, w->finished_fd, EPOLLIN, on_finished, w);
+    if (r >= 0)
+        r = start_thread(w, name);
+    if (r < 0) {
+        sd_event_source_disable_unref(w->finished_source);
+        closep(&w->finished_fd);
+        free(w);
+        return r;
+    }
+
+    *ret = w;
+    return 0;
+}
+
+worker *worker_free(worker *w) {
+    if (!w)
+        return NULL;
+
+    (void) pthread_mutex_lock(&w->lock);
+    w->stopping = true;
+    (void) pthread_cond_signal(&w->wake);
+    (void) pthread_mutex_unlock(&w->lock);
+    (void) pthread_join(w->thread, NULL);
+
+    for (worker_job *job; (job = queue_take(&w->waiting));)
+        job_free(job);
+    for (worker_job *job; (job = queue_take(&w->finished));)
+        job_free(job);
+
+    sd_event_source_disable_unref(w->finished_source);
+    closep(&w->finished_fd);
+    (void) pthread_cond_destroy(&w->wake);
+    (void) pthread_mutex_destroy(&w->lock);
+    free(w);
+    return NULL;
+}
+
+int worker_submit(worker *w, worker_run_fn run, worker_done_fn done, worker_dispose_fn dispose,
+                  void *userdata, worker_job **ret) {
+    worker_job *job;
+    bool full;
+
+    assert(w);
+    assert(run);
+
+    job = malloc(sizeof(worker_job));
+    if (!job)
+        return -ENOMEM;
+
+    *job = (worker_job){.run = run, .done = done, .dispose = dispose, .userdata = userdata};
+
+    (void) pthread_mutex_lock(&w->lock);
+    full = w->waiting.length >= w->limit;
+    if (!full)
+        queue_put(&w->waiting, job);
+    (void) pthread_cond_signal(&w->wake);
+    (void) pthread_mutex_unlock(&w->lock);
+
+    if (full) {
+        free(job);
+        return -EBUSY;
+    }
+
+    if (ret)
+        *ret = job;
+    return 0;
+}
+
+void worker_cancel(worker_job *job) {
+    assert(job);
+    job->cancelled = true;
+}
+
+void worker_set_limit(worker *w, size_t limit) {
+    assert(w);
+    w->limit = limit;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A helper thread for what can only block (name resolution, SQLite, fsync), so that the loop never
+ * does.
+ *
+ * Jobs run one after another, in the order they came, in the thread; each one's `done` runs on the
+ * loop. Nothing here logs. */
+
+#include <systemd/sd-event.h>
+
+#include "agent/base/macro.h"
+
+typedef struct worker worker;
+typedef struct worker_job worker_job;
+
+/* In the thread; may block; touches nothing but `userdata` and what is its own. */
+typedef void (*worker_run_fn)(void *userdata);
+
+/* On the loop, once, after `run`; for a job that was cancelled only `dispose` is called. */
+typedef void (*worker_done_fn)(void *userdata);
+
+/* Frees `userdata`, on the loop, after `done` or where it was cancelled. May be NULL. */
+typedef void (*worker_dispose_fn)(void *userdata);
+
+/* `name` is the thread's, at most 15 characters. Returns 0 or negative errno. */
+int worker_new(sd_event *event, const char *name, worker **ret);
+
+/* Waits for the job that is running, drops the others, frees. Takes NULL, returns NULL. */
+worker *worker_free(worker *w);
+
+/* Queues a job. Returns 0; -EBUSY where `limit` jobs wait already (see worker_set_limit); -ENOMEM.
+ * On failure nothing is called and `userdata` stays the caller's. */
+int worker_submit(worker *w, worker_run_fn run, worker_done_fn done, worker_dispose_fn dispose,
+                  void *userdata, worker_job **ret);
+
+/* The caller is not interested any more: `done` will not be called. The job itself may still run.
+ * Must not be called after `done`. */
+void worker_cancel(worker_job *job);
+
+/* How many jobs may wait; 1024 at first. */
+void worker_set_limit(worker *w, size_t limit);
+
+DEFINE_CLEANUP(worker *, worker_free);

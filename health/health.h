@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What is well and what is not, and since when: component states, the blade, the endpoints, the
+ * metrics.
+ *
+ * The rooms do not know of it: agent/service.c tells it what they report. Nothing here asks a
+ * network. */
+
+#include <systemd/sd-event.h>
+
+#include "agent/base/json.h"
+#include "agent/base/outcome.h"
+
+typedef struct health health;
+
+typedef enum health_status {
+    HEALTH_PASS,
+    HEALTH_WARN,
+    HEALTH_FAIL,
+    HEALTH_UNKNOWN, /* not looked at yet; does not fail readiness, and is shown as a warning */
+} health_status;
+
+/* What a component is for: readiness needs at least one relay and one controller of each domain. */
+typedef enum health_component_type {
+    COMPONENT_RELAY,      /* "relay:primary" */
+    COMPONENT_CONTROLLER, /* "directory:corp.example", one entry a controller */
+    COMPONENT_ISSUER,     /* "issuer:entra" */
+    COMPONENT_SYNC,
+    COMPONENT_LICENCE,
+    COMPONENT_KEYS,
+    COMPONENT_LEDGER,
+    COMPONENT_CLOCK,
+} health_component_type;
+
+/* One component as its owner sees it now. Strings are copied. */
+typedef struct health_component {
+    health_component_type type;
+    const char *name;     /* "relay:primary"; the key in `checks` */
+    const char *instance; /* the controller's host, say; "" where there is only one */
+    health_status status;
+    const char *output;           /* why, for people; NULL where all is well */
+    usec_t latency;               /* of the last exchange; 0: none */
+    usec_t certificate_not_after; /* CLOCK_REALTIME; 0: none */
+} health_component;
+
+typedef struct health_config {
+    const char *listen;    /* "127.0.0.1:8404", "[::1]:8404", or the path of a Unix socket */
+    const char *agent_id;  /* serviceId */
+    const char *tenant_id; /* may be NULL */
+    const char *release;   /* releaseId: the agent's version */
+} health_config;
+
+/* Takes the listening socket from systemd where one was passed (sd_listen_fds(3), named "health"),
+ * else opens `listen`. Returns 0, or negative errno with a malloc(3)ed text for people in *ret_why.
+ */
+int health_new(sd_event *event, const health_config *config, health **ret, char **ret_why);
+health *health_free(health *h);
+
+/* Tells a component's state; adds it where it is new. Since-when is kept here. Logs 31044 when the
+ * overall status becomes fail. Returns 0 or -ENOMEM. */
+int health_report(health *h, const health_component *component);
+
+/* A component that is gone (a reload took it away). */
+void health_forget(health *h, const char *name, const char *instance);
+
+/* The agent is stopping: not ready from now on. */
+void health_set_stopping(health *h);
+
+/* Folds the components: pass, warn or fail. */
+health_status health_overall(const health *h);
+
+/* Whether requests can be served: a relay is connected, and each domain has a usable controller. */
+bool health_is_ready(const health *h);
+
+/* The document of GET /v1/health and /healthz (application/health+json,
+ * draft-inadarei-api-health-check; design: the contract's blade). A new reference, or NULL where
+ * memory is out. */
+json_t *health_document(const health *h);
+
+/* One line for STATUS= of sd_notify(3): "relay primary connected; dc1.corp.example ok; 3 resets, 1
+ * refused". malloc(3)ed, or NULL. */
+char *health_status_line(const health *h);
+
+/* A request has ended. For writeback_requests_total, writeback_request_duration_seconds. */
+void health_count_request(health *h, const char *operation, outcome outcome, usec_t duration);
+
+/* Requests being worked on now. */
+void health_set_requests_in_flight(health *h, unsigned n);
+
+/* For writeback_relay_reconnects_total and writeback_relay_last_heartbeat_timestamp_seconds. */
+void health_set_relay_counters(health *h, const char *relay, unsigned reconnects,
+                               usec_t last_heartbeat);
+
+DEFINE_CLEANUP(health *, health_free);

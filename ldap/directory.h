@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Active Directory as this agent sees it: find an account, look at it, set its password.
+ *
+ * Every call is asynchronous and runs on the caller's loop; nothing here blocks. A call ends
+ * exactly once, in `done`, never from inside the call that began it, and no later than its
+ * deadline. Freeing the call first cancels it; a modify that has left this host is then settled in
+ * the background and only logged. */
+
+#include <systemd/sd-event.h>
+
+#include "agent/base/outcome.h"
+#include "agent/base/secret.h"
+
+typedef struct directory directory;
+typedef struct directory_call directory_call;
+
+typedef enum directory_policy_hints {
+    POLICY_HINTS_REQUIRE, /* a controller without the control is not used for resets */
+    POLICY_HINTS_PREFER,  /* sent where the controller has it */
+    POLICY_HINTS_OFF,
+} directory_policy_hints;
+
+/* One domain. Strings are owned by the config. */
+typedef struct directory_config {
+    char *domain;       /* "corp.example" */
+    char **controllers; /* host names with an optional :port (636), NULL-terminated, in order of
+                           preference */
+    char *base_dn;      /* where accounts are looked for; NULL: the domain's (rootDSE) */
+    char *bind_dn;      /* DN or userPrincipalName of the agent's own account */
+    secret *bind_password;
+    char *ca_file; /* NULL and no ca_directory: the system's */
+    char *ca_directory;
+    directory_policy_hints policy_hints;
+    char **privileged_groups; /* DNs; members, nested too, are privileged beside adminCount=1; may
+                                 be NULL */
+} directory_config;
+
+void directory_config_done(directory_config *c);
+
+typedef enum controller_state {
+    CONTROLLER_UNTRIED,
+    CONTROLLER_USABLE,
+    CONTROLLER_UNUSABLE,
+} controller_state;
+
+/* One controller, for health and metrics. Strings are borrowed until the next change. */
+typedef struct controller_status {
+    const char *name;
+    controller_state state;
+    usec_t since;       /* CLOCK_REALTIME */
+    const char *reason; /* why it cannot be used, for people */
+    outcome outcome; /* the same as a word: OUTCOME_AD_NOT_REACHABLE, OUTCOME_AD_CONFIGURATION … */
+    bool has_policy_hints;
+    usec_t not_after; /* of its certificate, CLOCK_REALTIME; 0: unknown */
+    usec_t latency;   /* of the last answer; 0: none */
+} controller_status;
+
+typedef void (*directory_state_fn)(directory *d, void *userdata);
+
+/* Keeps `config` (borrowed: must live as long). Connects to the first controller that can be used
+ * and keeps that connection; tries again by itself. Logs 35031, 35032, 35033, 35034 on change.
+ * `on_state` is called when a controller's status changes. Returns 0 or negative errno. */
+int directory_new(sd_event *event, const directory_config *config, directory_state_fn on_state,
+                  void *userdata, directory **ret);
+directory *directory_free(directory *d);
+
+const char *directory_domain(const directory *d);
+size_t directory_n_controllers(const directory *d);
+const controller_status *directory_controller(const directory *d, size_t index);
+
+/* ---- Who is meant ------------------------------------------------------------------------------
+ */
+
+typedef enum directory_identifier_type {
+    IDENTIFIER_IMMUTABLE_ID, /* base64 of 16 bytes: mS-DS-ConsistencyGuid, else objectGUID */
+    IDENTIFIER_OBJECT_GUID,  /* dashed, as text */
+    IDENTIFIER_SID,          /* "S-1-5-21-…" */
+    IDENTIFIER_USER_PRINCIPAL_NAME,
+    IDENTIFIER_SAM_ACCOUNT_NAME, /* in this domain */
+} directory_identifier_type;
+
+typedef struct directory_identifier {
+    directory_identifier_type type;
+    const char *value; /* UTF-8, from the request; escaped here */
+} directory_identifier;
+
+/* Whether the text has the form that its type needs. Returns 0 or -EINVAL with a static text. */
+int directory_identifier_check(const directory_identifier *id, const char **ret_why);
+
+/* ---- An account, as found -----------------------------------------------------------------------
+ */
+
+typedef struct directory_account directory_account;
+
+typedef struct directory_account_info {
+    const char *dn;
+    const char *guid;                /* dashed, lower case */
+    const char *sid;                 /* "S-1-5-21-…" */
+    const char *user_principal_name; /* NULL where it has none */
+    const char *sam_account_name;
+    const char *controller; /* that told it */
+    bool enabled;
+    bool locked_out;    /* msDS-User-Account-Control-Computed, so that an expired lockout is none */
+    bool must_change;   /* pwdLastSet is 0 and the password may expire */
+    bool is_protected;  /* adminCount=1 */
+    bool is_privileged; /* is_protected, or member (nested) of a configured group */
+    usec_t password_last_set; /* CLOCK_REALTIME; 0: never or must change */
+} directory_account_info;
+
+const directory_account_info *directory_account_get(const directory_account *a);
+directory_account *directory_account_free(directory_account *a);
+
+/* ---- Calls -------------------------------------------------------------------------------------
+ */
+
+/* A rule of the password policy that the refusal names, with the figure it asks for where it has
+ * one. */
+typedef struct directory_policy_reason {
+    const char *rule; /* "minimumPasswordLength", "passwordComplexity", "passwordHistory",
+                         "minimumPasswordAge", "passwordFilter", "userCannotChangePassword" */
+    unsigned long long required; /* characters, passwords remembered, seconds; 0: no figure */
+} directory_policy_reason;
+
+#define DIRECTORY_REASONS_MAX 8
+
+/* How a call ended. Strings are borrowed until `done` returns. */
+typedef struct directory_reply {
+    outcome outcome;        /* OUTCOME_INVALID: it succeeded */
+    const char *detail;     /* for people: what went wrong, with the directory's own words */
+    const char *controller; /* that answered, or was tried last; NULL: none */
+    int ldap_result;        /* of the directory; -1: none came */
+    uint32_t ad_error;      /* the first eight hex digits of its diagnostic text; 0: none */
+    bool sent;              /* the modify has left this host */
+
+    directory_account *account; /* locate: the callee's to take with TAKE_PTR */
+
+    usec_t password_last_set;  /* reset: read back from the controller; 0: could not be read */
+    bool account_unlocked;     /* reset: lockoutTime was cleared on an account that was locked */
+    bool account_still_locked; /* reset: without unlockAccount on a locked account */
+    bool must_change;          /* reset: must change at next sign-in was set */
+    bool
+        must_change_failed; /* reset: was asked for and refused; the password is set all the same */
+    bool history_not_enforced; /* reset: done without policy hints */
+
+    directory_policy_reason reasons[DIRECTORY_REASONS_MAX]; /* of OUTCOME_AD_PASSWORD_POLICY */
+    size_t n_reasons;
+} directory_reply;
+
+typedef void (*directory_done_fn)(directory_reply *reply, void *userdata);
+
+/* Finds one account and looks at it. OUTCOME_AD_USER_NOT_FOUND, OUTCOME_AD_MULTI_MATCH, and the
+ * outcomes of an unusable directory. Returns 0 or negative errno. */
+int directory_locate(directory *d, const directory_identifier *id, usec_t deadline,
+                     directory_done_fn done, void *userdata, directory_call **ret);
+
+typedef enum directory_reset_flags {
+    RESET_UNLOCK = 1 << 0,      /* also lockoutTime=0, in the same modify */
+    RESET_MUST_CHANGE = 1 << 1, /* pwdLastSet=0, a second modify after the first succeeded */
+} directory_reset_flags;
+
+/* Sets a password as an administrator (MS-ADTS 3.1.1.3.1.5.1) under the domain's policy (policy
+ * hints, MS-ADTS 3.1.1.3.4.1.27), on the controller that the account was found on.
+ *
+ * account    where directory_locate() found it; borrowed until done
+ * password   UTF-8; borrowed until done; see directory_password_check()
+ * done       in reply: controller, password_last_set, and the flags that tell what else was done
+ *
+ * A modify that was sent and not answered ends in OUTCOME_OUTCOME_UNKNOWN, never in a second
+ * attempt. Returns 0, or -ENOMEM. Logs nothing. */
+int directory_reset(directory *d, const directory_account *account, const secret *password,
+                    directory_reset_flags flags, usec_t deadline, directory_done_fn done,
+                    void *userdata, directory_call **ret);
+
+/* Whether a password can be put into unicodePwd at all: valid UTF-8, no NUL, 1 to 256 UTF-16 units.
+ * Returns 0; -EINVAL with a static text that tells why and quotes nothing; -ENOMEM. */
+int directory_password_check(const secret *password, const char **ret_why);
+
+/* Cancels; `done` is not called. Takes NULL, returns NULL. */
+directory_call *directory_call_free(directory_call *call);
+
+DEFINE_CLEANUP(directory *, directory_free);
+DEFINE_CLEANUP(directory_account *, directory_account_free);

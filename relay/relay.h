@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The way in from the cloud. Three things behind one door:
+ *
+ *   relay           listens on an Azure Relay hybrid connection and hands HTTP requests over
+ *   agent_keys      the agent's own keys; opens sealed requests (compact JWE)
+ *   issuer          verifies access tokens against an issuer's published keys
+ *
+ * Everything runs on the caller's loop and nothing blocks. What a request means is not known here.
+ */
+
+#include <systemd/sd-event.h>
+
+#include "agent/base/curl_glue.h"
+#include "agent/base/json.h"
+#include "agent/base/outcome.h"
+#include "agent/base/secret.h"
+
+/* ---- Hybrid connection listener ----------------------------------------------------------------
+ * Microsoft: azure-relay/relay-hybrid-connections-protocol. Requests come on the control channel or
+ * by rendezvous; answers of up to 64 KiB go where the request came from, larger ones by rendezvous.
+ */
+
+#define RELAY_CONTROL_MAX                                                                          \
+    ((size_t) 64 * 1024)                     /* a control message; a body on the control channel */
+#define RELAY_BODY_MAX ((size_t) 256 * 1024) /* a request's body by rendezvous */
+#define RELAY_REQUESTS_MAX 16                /* under way at once, per connection */
+
+typedef struct relay relay;
+typedef struct relay_request relay_request;
+
+/* A parsed connection string, and how to reach it. Strings are owned by the config. */
+typedef struct relay_config {
+    char *name;                /* for logs and health: "primary" */
+    char *host;                /* of Endpoint=sb://HOST[:PORT]/, lower case */
+    unsigned port;             /* 443 */
+    char *path;                /* EntityPath, without slashes at its ends */
+    char *key_name;            /* SharedAccessKeyName */
+    secret *key;               /* SharedAccessKey, as the portal shows it (not base64-decoded) */
+    char *ca_file;             /* NULL: the system's */
+    char *proxy;               /* NULL: none */
+    usec_t keepalive_interval; /* of PING; default 30 s */
+    usec_t token_lifetime;     /* of the SAS token; default 1 h; renewed at 75 % */
+} relay_config;
+
+/* Parses "Endpoint=sb://…/;SharedAccessKeyName=…;SharedAccessKey=…;EntityPath=…". The key may be
+ * missing (key is NULL then). Values may hold '='; names are compared without case; unknown ones
+ * are refused but for OperationTimeout. Sets the defaults of the other members; name, ca_file,
+ * proxy stay NULL.
+ *
+ * Returns 0; -EINVAL with a malloc(3)ed text in *ret_why that names the part but never a key;
+ * -ENOMEM. */
+int relay_config_parse(const char *connection_string, relay_config *ret, char **ret_why);
+
+/* Frees the members, not the struct; leaves it all zero. */
+void relay_config_done(relay_config *c);
+
+typedef enum relay_state {
+    RELAY_STOPPED,
+    RELAY_CONNECTING, /* never connected, or lost and on its way back */
+    RELAY_CONNECTED,
+    RELAY_STATE_MAX_,
+} relay_state;
+
+/* Where it stands. Strings are borrowed until the relay changes state again. */
+typedef struct relay_status {
+    relay_state state;
+    usec_t since; /* CLOCK_REALTIME */
+    const char
+        *reason; /* why it is not connected, for people; NULL where it is or nothing is known */
+    unsigned reconnects;   /* how often it came back since the start */
+    usec_t last_heartbeat; /* CLOCK_REALTIME of the last frame from the relay; 0: none */
+    usec_t latency;        /* of the last PING; 0: none yet */
+} relay_status;
+
+/* A request that arrived whole (body read to its end). It must be answered exactly once with
+ * relay_respond(), at once or later. */
+typedef void (*relay_request_fn)(relay_request *request, void *userdata);
+
+/* The state changed. */
+typedef void (*relay_state_fn)(const relay_status *status, void *userdata);
+
+typedef struct relay_callbacks {
+    relay_request_fn on_request;
+    relay_state_fn on_state;
+    void *userdata;
+} relay_callbacks;
+
+/* Copies nothing but the pointer: `config` must live as long as the relay. Logs its own events:
+ * 31019, 31034, 32002, 32014, 32003 (malformed control messages), 35036, 35042. Returns 0 or
+ * negative errno. */
+int relay_new(sd_event *event, curl_glue *glue, const relay_config *config,
+              const relay_callbacks *callbacks, relay **ret);
+
+/* Closes at once; requests not answered yet are freed, their handles are invalid from then on. */
+relay *relay_free(relay *r);
+
+/* Begins to connect, and from then on never gives up: at once, then after 1, 2, 5, 10, 30, 30 … s
+ * with 20 % jitter; 401, 403, 404 slower. Returns 0 or negative errno. */
+int relay_start(relay *r);
+
+/* Sends CLOSE (1000) on the control channel and stops; requests under way by rendezvous may still
+ * be answered. */
+void relay_stop(relay *r);
+
+const char *relay_name(const relay *r);
+const relay_status *relay_get_status(const relay *r);
+
+/* Requests handed over and not answered yet. */
+size_t relay_requests_pending(const relay *r);
+
+/* What the request says. Borrowed until it is answered. */
+const char *relay_request_method(const relay_request *q);
+/* The path below the hybrid connection's own, with a leading slash and without the query:
+ * "/v1/keys". */
+const char *relay_request_path(const relay_request *q);
+/* By name, without case; NULL where there is none. */
+const char *relay_request_header(const relay_request *q, const char *name);
+const void *relay_request_body(const relay_request *q, size_t *ret_size);
+/* The relay's id of the request (TrackingId), for the log. */
+const char *relay_request_tracking_id(const relay_request *q);
+const char *relay_request_relay_name(const relay_request *q);
+/* True where the body is larger than RELAY_BODY_MAX (or RELAY_CONTROL_MAX on the control channel):
+ * it was read to its end and thrown away; answer 413. */
+bool relay_request_is_too_large(const relay_request *q);
+/* For the owner to hang something on; NULL at first. */
+void relay_request_set_userdata(relay_request *q, void *userdata);
+void *relay_request_userdata(const relay_request *q);
+
+/* A response header, "Allow" or "Retry-After" say. */
+typedef struct relay_header {
+    const char *name;
+    const char *value;
+} relay_header;
+
+/* Answers, and frees the request. The body is copied. Where the answer cannot be delivered any
+ * more, event 35036 is logged. */
+void relay_respond(relay_request *q, int status, const char *content_type,
+                   const relay_header *headers, size_t n_headers, const void *body, size_t size);
+
+/* ---- The agent's keys and sealed requests ------------------------------------------------------
+ * RFC 7516, 7517, 7518; kid is the RFC 7638 thumbprint. */
+
+typedef struct agent_keys agent_keys;
+
+/* Reads the keys from `path` (a JWK set with the private halves, mode 0600), or makes two EC P-256
+ * keys, one for encryption and one for signing, and writes them there, where the file does not
+ * exist. Blocks (disk): before the loop runs. Logs 31004, 31018, 31005 when it makes keys.
+ *
+ * Returns 0, or negative errno with a malloc(3)ed text for people in *ret_why. */
+int agent_keys_open(const char *path, agent_keys **ret, char **ret_why);
+agent_keys *agent_keys_free(agent_keys *k);
+
+/* The public halves as a JWK set, for GET /v1/keys: kty, crv, x, y, use, alg, kid. Borrowed. */
+const json_t *agent_keys_public(const agent_keys *k);
+
+/* Opens a sealed request. Allowed: compact JWE; `alg` ECDH-ES+A256KW or ECDH-ES; `enc` A256GCM;
+ * `kid` one of ours; typ, cty, epk, apu, apv; any other header parameter is refused before libjose
+ * sees it. The plain text is a secret.
+ *
+ * Returns 0; or -EBADMSG with a static text in *ret_why that says what is wrong, for people, and
+ * never quotes the input; or -ENOMEM. Logs nothing. */
+int agent_keys_open_sealed(const agent_keys *k, const char *jwe, size_t size, secret **ret,
+                           const char **ret_why);
+
+/* ---- Token issuers ------------------------------------------------------------------------------
+ * OpenID Connect Discovery 1.0, RFC 7517, RFC 7519, RFC 8725; Entra's v1 and v2 access tokens. */
+
+typedef struct issuer issuer;
+
+typedef struct issuer_config {
+    char *name;         /* of the section, for logs */
+    char *url;          /* `iss`, compared as text */
+    char *audience;     /* `aud` must be or contain it */
+    char *tenant;       /* `tid` must be it; NULL: not looked at */
+    char *metadata_url; /* NULL: url + "/.well-known/openid-configuration" */
+    char *ca_file;
+    char *proxy;
+} issuer_config;
+
+void issuer_config_done(issuer_config *c);
+
+/* What a verified token says. Strings are borrowed from the claims and may be NULL. */
+typedef struct token_claims {
+    json_t *all;           /* owned */
+    const char *subject;   /* sub */
+    const char *object_id; /* oid */
+    const char *tenant;    /* tid */
+    const char *client;    /* azp, or appid in v1 tokens */
+    const char *upn;       /* upn, else preferred_username */
+    const char *onprem_sid;
+    bool is_app; /* idtyp is "app"; without idtyp: no scp, and roles, and sub equals oid */
+    usec_t expires;
+} token_claims;
+
+void token_claims_done(token_claims *c);
+bool token_claims_has_role(const token_claims *c, const char *role);          /* roles */
+bool token_claims_has_directory_role(const token_claims *c, const char *wid); /* wids */
+bool token_claims_has_scope(const token_claims *c, const char *scope);        /* scp */
+
+/* Keys known or not, for health. */
+typedef struct issuer_status {
+    bool has_keys;
+    usec_t fetched;     /* CLOCK_REALTIME of the last successful fetch; 0: never */
+    const char *reason; /* why the last fetch failed; NULL where it did not */
+} issuer_status;
+
+typedef void (*issuer_state_fn)(const issuer_status *status, void *userdata);
+
+/* Copies nothing: `config` must live as long. Fetches at once and then daily; after a failure after
+ * 1, 2, 5, 10, 30, 60 … s with jitter. Logs 31017 and, on a failure that is not the repetition of
+ * the last, 32001. Returns 0 or negative errno. */
+int issuer_new(sd_event *event, curl_glue *glue, const issuer_config *config,
+               issuer_state_fn on_state, void *userdata, issuer **ret);
+issuer *issuer_free(issuer *i);
+const issuer_status *issuer_get_status(const issuer *i);
+
+/* The `iss` of a token without any verification, to choose the issuer by. malloc(3)ed. Returns 0 or
+ * -EBADMSG. */
+int token_peek_issuer(const char *token, size_t size, char **ret);
+const char *issuer_url(const issuer *i);
+
+/* Verified, or not: why then tells people what is wrong (borrowed; quotes issuer, audience, tenant
+ * and times of the token at most, escaped by the log). claims is the callee's to take
+ * (token_claims_done). */
+typedef void (*issuer_verified_fn)(int r, const char *why, token_claims *claims, void *userdata);
+typedef struct issuer_call issuer_call;
+
+/* Verifies in full: compact JWS; alg RS256, PS256 or ES256 and fit for the key; only alg, kid, typ
+ * (JWT or at+jwt), x5t, x5t#S256 as header parameters (Entra also sends nonce in Graph's: refused);
+ * signature; iss; aud; tid; exp and nbf with 60 s of skew; not an ID token (nonce or at_hash
+ * claim). An unknown `kid` fetches the keys again, at most once a minute, and waits for that. The
+ * token is borrowed until `verified` was called. r is 0 or -EACCES (refused), -EHOSTUNREACH (no
+ * keys to be had), -ENOMEM.
+ *
+ * `verified` is called once, from inside this call or later. Returns 0 or negative errno. */
+int issuer_verify(issuer *i, const secret *token, issuer_verified_fn verified, void *userdata,
+                  issuer_call **ret);
+
+/* Cancels; `verified` is not called. Takes NULL, returns NULL. */
+issuer_call *issuer_call_free(issuer_call *call);
+
+DEFINE_CLEANUP(relay *, relay_free);
+DEFINE_CLEANUP(agent_keys *, agent_keys_free);
+DEFINE_CLEANUP(issuer *, issuer_free);

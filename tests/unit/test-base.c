@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ground floor: what every room trusts without looking. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <syslog.h>
+
+#include <cmocka.h>
+
+#include "agent/base/encoding.h"
+#include "agent/base/json.h"
+#include "agent/base/log.h"
+#include "agent/base/outcome.h"
+#include "agent/base/worker.h"
+
+/* Every event has its own number, text for people, and steps wherever something is wrong. */
+static void every_event_is_complete(void **state) {
+    (void) state;
+
+    for (outcome o = 0; o < OUTCOME_MAX_; o++) {
+        const outcome_info *info = outcome_get(o);
+
+        assert_int_equal(outcome_from_event(info->event), o);
+        assert_int_equal(strlen(info->id), 32);
+        assert_true(*info->title && *info->message && *info->cause);
+        if (info->priority <= LOG_WARNING || info->http >= 400)
+            assert_true(*info->steps);
+        /* The relay uses these two itself. */
+        assert_true(info->http != 502 && info->http != 504);
+    }
+}
+
+static void message_is_filled_and_cannot_be_forged(void **state) {
+    _cleanup_free_ char *message = NULL;
+    const log_field fields[] = {{"WRITEBACK_REQUEST_ID", "a\nERROR forged"},
+                                {"WRITEBACK_REASON", "too short"}};
+
+    (void) state;
+
+    message = log_event_message(OUTCOME_INPUT_VALIDATION_ERROR, fields, 2);
+    assert_string_equal(message, "Request a\\x0aERROR forged was refused: too short.");
+}
+
+static void base64_is_strict(void **state) {
+    char buffer[16];
+    size_t size;
+
+    (void) state;
+
+    assert_int_equal(base64_decode("3q2+7w==", 8, buffer, sizeof(buffer), &size), 0);
+    assert_int_equal(size, 4);
+    assert_memory_equal(buffer, "\xde\xad\xbe\xef", 4);
+    assert_int_equal(base64_decode("", 0, buffer, sizeof(buffer), &size), 0);
+    assert_int_equal(size, 0);
+
+    /* Stray bits behind the last byte; white space; no padding; another alphabet; too long. */
+    assert_int_equal(base64_decode("3q2+7x==", 8, buffer, sizeof(buffer), &size), -EINVAL);
+    assert_int_equal(base64_decode("3q2 7w==", 8, buffer, sizeof(buffer), &size), -EINVAL);
+    assert_int_equal(base64_decode("3q2+7w", 6, buffer, sizeof(buffer), &size), -EINVAL);
+    assert_int_equal(base64_decode("3q2-7w==", 8, buffer, sizeof(buffer), &size), -EINVAL);
+    assert_int_equal(base64_decode("3q2+7w==", 8, buffer, 3, &size), -ENOBUFS);
+}
+
+static void utf16_is_what_active_directory_stores(void **state) {
+    _cleanup_(secret_freep)
+    secret *s = NULL;
+    size_t units;
+
+    (void) state;
+
+    assert_int_equal(utf8_to_utf16le("a€😀", 8, &s, &units), 0);
+    assert_int_equal(units, 4);
+    assert_int_equal(secret_size(s), 8);
+    assert_memory_equal(secret_data(s), "a\0\xac\x20\x3d\xd8\x00\xde", 8);
+}
+
+static void broken_utf8_is_refused(void **state) {
+    static const char *const broken[] = {
+        "\xc0\x80",         /* overlong NUL */
+        "\xe0\x80\xaf",     /* overlong slash */
+        "\xed\xa0\x80",     /* a surrogate */
+        "\xf4\x90\x80\x80", /* above U+10FFFF */
+        "\xe2\x82",         /* cut off */
+        "\x80",             /* begins in the middle */
+        "\xff",
+    };
+
+    (void) state;
+
+    for (size_t i = 0; i < ELEMENTSOF(broken); i++) {
+        secret *s = NULL;
+
+        assert_false(utf8_is_valid(broken[i], strlen(broken[i])));
+        assert_int_equal(utf8_to_utf16le(broken[i], strlen(broken[i]), &s, NULL), -EINVAL);
+    }
+
+    secret *s = NULL;
+    assert_int_equal(utf8_to_utf16le("a\0b", 3, &s, NULL), -EINVAL);
+}
+
+static int parse(const char *text, size_t limit) {
+    _cleanup_(json_freep)
+    json_t *j = NULL;
+    const char *why = NULL;
+    int r = json_parse(text, strlen(text), limit, &j, &why);
+
+    assert_true(r == 0 || why);
+    return r;
+}
+
+static void json_from_the_wire_is_bounded(void **state) {
+    (void) state;
+
+    assert_int_equal(parse("{\"a\": [1, 2]}", 100), 0);
+    assert_int_equal(parse("{\"a\": \"[[[[[[[[[[[[[[[[[[[[\"}", 100), 0);
+    assert_int_equal(parse("{\"a\": 1}", 7), -E2BIG);
+    assert_int_equal(parse("[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", 100), -ELOOP);
+    assert_int_equal(parse("{\"a\": 1, \"a\": 2}", 100), -EINVAL);
+    assert_int_equal(parse("{\"a\": \"\\u0000\"}", 100), -EINVAL);
+    assert_int_equal(parse("{\"a\": 1} x", 100), -EINVAL);
+    assert_int_equal(parse("\"text\"", 100), -EINVAL);
+    assert_int_equal(parse("", 100), -EINVAL);
+}
+
+static void secrets_are_compared_and_cut(void **state) {
+    _cleanup_(secret_freep)
+    secret *a = NULL, *b = NULL;
+
+    (void) state;
+
+    assert_int_equal(secret_new("password", 8, &a), 0);
+    assert_int_equal(secret_new("passwore", 8, &b), 0);
+    assert_false(secret_equal(a, b));
+    secret_truncate(a, 7);
+    secret_truncate(b, 7);
+    assert_true(secret_equal(a, b));
+    /* What was cut off is gone. */
+    assert_int_equal(secret_data(a)[7], 0);
+}
+
+static void count_run(void *userdata) {
+    ++*(int *) userdata;
+}
+
+static void exit_loop(void *userdata) {
+    (void) sd_event_exit(userdata, 0);
+}
+
+static void nothing(void *userdata) {
+    (void) userdata;
+}
+
+static void fail_if_called(void *userdata) {
+    (void) userdata;
+    fail_msg("a cancelled job was told to be done");
+}
+
+static void worker_runs_jobs_in_order_and_forgets_cancelled_ones(void **state) {
+    sd_event *event = NULL;
+    worker *w = NULL;
+    worker_job *job = NULL;
+    int runs = 0;
+
+    (void) state;
+
+    assert_true(sd_event_new(&event) >= 0);
+    assert_int_equal(worker_new(event, "test", &w), 0);
+    assert_int_equal(worker_submit(w, count_run, fail_if_called, NULL, &runs, &job), 0);
+    worker_cancel(job);
+    assert_int_equal(worker_submit(w, nothing, exit_loop, NULL, event, NULL), 0);
+    assert_true(sd_event_loop(event) >= 0);
+    /* The second job is done, so the first has run. */
+    assert_int_equal(runs, 1);
+
+    assert_null(worker_free(w));
+    sd_event_unref(event);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_event_is_complete),
+        cmocka_unit_test(message_is_filled_and_cannot_be_forged),
+        cmocka_unit_test(base64_is_strict),
+        cmocka_unit_test(utf16_is_what_active_directory_stores),
+        cmocka_unit_test(broken_utf8_is_refused),
+        cmocka_unit_test(json_from_the_wire_is_bounded),
+        cmocka_unit_test(secrets_are_compared_and_cut),
+        cmocka_unit_test(worker_runs_jobs_in_order_and_forgets_cancelled_ones),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
