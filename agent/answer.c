@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/answer.h"
+
+#include <string.h>
+
+#include "agent/base/clock.h"
+
+static char *to_text(json_t *object) {
+    char *text = object ? json_to_text(object) : NULL;
+
+    json_decref(object);
+    return text;
+}
+
+static json_t *steps_of(const outcome_info *info) {
+    json_t *steps = json_array();
+
+    for (const char *step = info->steps; *step;) {
+        size_t length = strcspn(step, "\n");
+
+        (void) json_array_append_new(steps, json_stringn(step, length));
+        step += length;
+        if (*step == '\n')
+            step++;
+    }
+    return steps;
+}
+
+static json_t *reasons_of(const directory_reply *reply) {
+    json_t *reasons = json_array();
+
+    for (size_t i = 0; i < reply->n_reasons; i++) {
+        const directory_policy_reason *reason = &reply->reasons[i];
+        json_t *one = json_pack("{s:s}", "rule", reason->rule);
+
+        if (reason->required > 0)
+            (void) json_object_set_new(one, "required",
+                                       json_integer((json_int_t) reason->required));
+        (void) json_array_append_new(reasons, one);
+    }
+    return reasons;
+}
+
+char *answer_problem(outcome o, const char *id, const char *detail, const directory_reply *reply) {
+    const outcome_info *info = outcome_get(o);
+    json_t *object;
+
+    object = json_pack("{s:s+, s:s, s:i, s:s, s:s*, s:s, s:i, s:b, s:o}",          /* */
+                       "type", "urn:writeback:", info->name, "title", info->title, /* */
+                       "status", info->http, "detail", detail ? detail : info->title, "id", id,
+                       "code", info->name, "eventId", info->event, "retryable", info->retryable,
+                       "steps", steps_of(info));
+    if (object && reply && reply->n_reasons > 0)
+        (void) json_object_set_new(object, "reasons", reasons_of(reply));
+    return to_text(object);
+}
+
+static json_t *warnings_of(const directory_reply *reply) {
+    json_t *warnings = json_array();
+
+    if (reply->account_still_locked)
+        (void) json_array_append_new(warnings, json_string("accountStillLocked"));
+    if (reply->must_change_failed)
+        (void) json_array_append_new(warnings, json_string("mustChangeAtNextSignInNotSet"));
+    if (reply->history_not_enforced)
+        (void) json_array_append_new(warnings, json_string("passwordHistoryNotEnforced"));
+    return warnings;
+}
+
+char *answer_reset(outcome o, const char *id, const directory_reply *reply) {
+    const outcome_info *info = outcome_get(o);
+    char date[RFC3339_MAX];
+    json_t *object;
+
+    object = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s*, s:b, s:b, s:o}", /* */
+                       "id", id, "operation", "reset", "status", "succeeded", "eventId",
+                       info->event, "event", info->name, "domainController", reply->controller,
+                       "accountUnlocked", reply->account_unlocked, "mustChangeAtNextSignIn",
+                       reply->must_change, "warnings", warnings_of(reply));
+    if (object && reply->password_last_set > 0)
+        (void) json_object_set_new(object, "passwordLastSet",
+                                   json_string(rfc3339_utc(reply->password_last_set, date)));
+    return to_text(object);
+}
+
+char *answer_check(const char *id, outcome refusal, const char *reason,
+                   const directory_account_info *account) {
+    const outcome_info *info = outcome_get(OUTCOME_CHECK_ANSWERED);
+    json_t *reasons = json_array();
+    json_t *object;
+
+    if (refusal != OUTCOME_INVALID) {
+        const outcome_info *why = outcome_get(refusal);
+
+        (void) json_array_append_new(
+            reasons, json_pack("{s:s, s:i, s:s, s:s, s:o}", "code", why->name, "eventId",
+                               why->event, "title", why->title, "detail",
+                               reason ? reason : why->title, "steps", steps_of(why)));
+    }
+
+    object =
+        json_pack("{s:s, s:s, s:s, s:i, s:s, s:b, s:o}", /* */
+                  "id", id, "operation", "check", "status", "succeeded", "eventId", info->event,
+                  "event", info->name, "allowed", refusal == OUTCOME_INVALID, "reasons", reasons);
+    if (object && account)
+        (void) json_object_set_new(
+            object, "account",
+            json_pack("{s:b, s:b, s:b, s:b, s:b}", "enabled", account->enabled, "lockedOut",
+                      account->locked_out, "privileged", account->is_privileged, "protected",
+                      account->is_protected, "mustChange", account->must_change));
+    return to_text(object);
+}

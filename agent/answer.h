@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The bodies of answers, as the contract has them. All return malloc(3)ed compact JSON, or NULL
+ * where memory is out. Nothing here logs. */
+
+#include "agent/request.h"
+#include "ldap/directory.h"
+
+#define PROBLEM_CONTENT_TYPE "application/problem+json"
+#define SUCCESS_CONTENT_TYPE "application/json"
+
+/* application/problem+json (RFC 9457).
+ *
+ * id       jti; NULL where it is not known
+ * detail   for people; NULL: the outcome's title alone
+ * reply    of the directory, for `reasons`; NULL: none */
+char *answer_problem(outcome o, const char *id, const char *detail, const directory_reply *reply);
+
+/* A reset that was done. */
+char *answer_reset(outcome o, const char *id, const directory_reply *reply);
+
+/* A check.
+ *
+ * refusal  OUTCOME_INVALID: a reset would be allowed
+ * account  NULL where it was not found, or the asker may not look at it */
+char *answer_check(const char *id, outcome refusal, const char *reason,
+                   const directory_account_info *account);

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "agent/base/file.h"
+#include "agent/config_file.h"
+
+#define DEFAULT_STATE_DIRECTORY LOCALSTATEDIR "/lib/writeback"
+#define DEFAULT_HEALTH_LISTEN "127.0.0.1:8404"
+
+/* What is being read, and the first thing found wrong with it. */
+typedef struct reader {
+    config_file file;
+    config *into;
+    char *why;
+    int r;
+} reader;
+
+static void _printf_(4, 5)
+    fail(reader *r, int error, const config_place *place, const char *format, ...) {
+    _cleanup_free_ char *text = NULL;
+    va_list args;
+    int n;
+
+    if (r->r < 0)
+        return;
+
+    r->r = error;
+    va_start(args, format);
+    n = vasprintf(&text, format, args);
+    va_end(args);
+    if (n < 0 || asprintf(&r->why, "%s:%d: %s", place->file, place->line, text) < 0)
+        r->why = NULL;
+}
+
+static void fail_for_memory(reader *r) {
+    if (r->r == 0)
+        r->r = -ENOMEM;
+}
+
+/* ---- Values
+ * -------------------------------------------------------------------------------------- */
+
+static config_setting *take(config_section *s, const char *key) {
+    for (size_t i = 0; i < s->n_settings; i++)
+        if (strcmp(s->settings[i].key, key) == 0) {
+            s->settings[i].used = true;
+            return &s->settings[i];
+        }
+
+    return NULL;
+}
+
+/* A value of one piece: continuation lines are joined without a gap. An empty value counts as not
+ * set. */
+static char *get_text(reader *r, config_section *s, const char *key) {
+    config_setting *setting = take(s, key);
+    char *text, *to;
+
+    if (!setting || setting->value[0] == '\0')
+        return NULL;
+
+    text = to = strdup(setting->value);
+    if (!text) {
+        fail_for_memory(r);
+        return NULL;
+    }
+
+    for (const char *from = setting->value; *from; from++)
+        if (*from != '\n')
+            *to++ = *from;
+    *to = '\0';
+    return text;
+}
+
+static char *need_text(reader *r, config_section *s, const char *key, const char *expected) {
+    char *text = get_text(r, s, key);
+
+    if (!text)
+        fail(r, -EINVAL, &s->place, "[%s%s%s%s] has no %s=; expected is %s", s->type,
+             s->name ? " \"" : "", s->name ? s->name : "", s->name ? "\"" : "", key, expected);
+    return text;
+}
+
+/* A list: words between any of `separators`, and a new line. NULL-terminated; NULL where it is
+ * empty. */
+static char **get_list(reader *r, config_section *s, const char *key, const char *separators) {
+    config_setting *setting = take(s, key);
+    _cleanup_free_ char *copy = NULL;
+    char **list = NULL, *rest = NULL;
+    size_t n = 0;
+
+    if (!setting)
+        return NULL;
+
+    copy = strdup(setting->value);
+    if (!copy) {
+        fail_for_memory(r);
+        return NULL;
+    }
+
+    for (char *word = strtok_r(copy, separators, &rest); word;
+         word = strtok_r(NULL, separators, &rest)) {
+        char **larger = reallocarray(list, n + 2, sizeof(char *));
+
+        if (!larger || !(larger[n] = strdup(word))) {
+            fail_for_memory(r);
+            return larger ? larger : list;
+        }
+        list = larger;
+        list[++n] = NULL;
+    }
+    return list;
+}
+
+static void list_free(char **list) {
+    for (char **p = list; p && *p; p++)
+        free(*p);
+    free(list);
+}
+
+static secret *read_credential(reader *r, config_section *s, const char *key,
+                               const char *fallback) {
+    config_setting *setting = take(s, key);
+    const char *name = setting && setting->value[0] ? setting->value : fallback;
+    _cleanup_free_ char *path = NULL;
+    secret *value = NULL;
+    int error;
+
+    error = credential_read(name, &value, &path);
+    if (error == -ENODATA)
+        fail(r, error, setting ? &setting->place : &s->place,
+             "%s=%s: the credential %s is empty; put the secret into it", key, name, path);
+    else if (error < 0)
+        fail(
+            r, error, setting ? &setting->place : &s->place,
+            "%s=%s: the credential %s cannot be read (%s); expected is the name of a credential that the "
+            "service is given (LoadCredential=) or an absolute path",
+            key, name, path ? path : "", strerror(-error));
+    return value;
+}
+
+static bool is_guid(const char *text) {
+    for (size_t i = 0; i < 36; i++)
+        if (i == 8 || i == 13 || i == 18 || i == 23 ? text[i] != '-'
+                                                    : !isxdigit((unsigned char) text[i]))
+            return false;
+
+    return text[36] == '\0';
+}
+
+static bool is_https(const char *url) {
+    return strncmp(url, "https://", 8) == 0 && url[8] != '\0' && url[8] != '/' &&
+           !strpbrk(url, " \t@#");
+}
+
+/* ---- Sections
+ * ------------------------------------------------------------------------------------ */
+
+static void read_agent(reader *r, config_section *s) {
+    config *c = r->into;
+    const char *state = getenv("STATE_DIRECTORY");
+
+    c->agent_id =
+        need_text(r, s, "Id", "the agent's name, as portals put it into `aud` of a request");
+    c->tenant_id = get_text(r, s, "TenantId");
+    if (c->tenant_id && !is_guid(c->tenant_id))
+        fail(r, -EINVAL, &take(s, "TenantId")->place,
+             "TenantId=%s is no tenant id; expected is a GUID such as "
+             "72f988bf-86f1-41af-91ab-2d7cd011db47",
+             c->tenant_id);
+
+    c->state_directory = get_text(r, s, "StateDirectory");
+    if (c->state_directory && c->state_directory[0] != '/')
+        fail(r, -EINVAL, &take(s, "StateDirectory")->place,
+             "StateDirectory=%s: expected is an absolute path", c->state_directory);
+    if (!c->state_directory)
+        c->state_directory = strdup(state ? state : DEFAULT_STATE_DIRECTORY);
+    if (!c->state_directory)
+        fail_for_memory(r);
+}
+
+static void read_relay(reader *r, config_section *s) {
+    relay_config *c = &r->into->relays[r->into->n_relays++];
+    _cleanup_free_ char *string = NULL, *why = NULL;
+    int error;
+
+    string = need_text(r, s, "ConnectionString",
+                       "Endpoint=sb://NAMESPACE.servicebus.windows.net/;SharedAccessKeyName=RULE;"
+                       "EntityPath=HYBRID-CONNECTION");
+    if (!string)
+        return;
+
+    error = relay_config_parse(string, c, &why);
+    explicit_bzero(string, strlen(string));
+    if (error < 0) {
+        fail(r, error, &take(s, "ConnectionString")->place, "ConnectionString=: %s",
+             why ? why : strerror(-error));
+        return;
+    }
+    if (c->key) {
+        fail(
+            r, -EINVAL, &take(s, "ConnectionString")->place,
+            "ConnectionString= holds the key itself; take `SharedAccessKey=…` out, put the key into a "
+            "credential and name that in SharedAccessKeyCredential=");
+        return;
+    }
+
+    c->name = strdup(s->name ? s->name : "primary");
+    if (!c->name)
+        fail_for_memory(r);
+    c->key = read_credential(r, s, "SharedAccessKeyCredential", "relay-key");
+    c->ca_file = get_text(r, s, "CaFile");
+    c->proxy = get_text(r, s, "Proxy");
+}
+
+static directory_policy_hints get_policy_hints(reader *r, config_section *s) {
+    config_setting *setting = take(s, "PolicyHints");
+
+    if (!setting || strcmp(setting->value, "require") == 0)
+        return POLICY_HINTS_REQUIRE;
+    if (strcmp(setting->value, "prefer") == 0)
+        return POLICY_HINTS_PREFER;
+    if (strcmp(setting->value, "off") == 0)
+        return POLICY_HINTS_OFF;
+
+    fail(r, -EINVAL, &setting->place, "PolicyHints=%s: expected is require, prefer or off",
+         setting->value);
+    return POLICY_HINTS_REQUIRE;
+}
+
+static void read_directory(reader *r, config_section *s) {
+    directory_config *d = &r->into->directories[r->into->n_directories++];
+
+    if (!s->name) {
+        fail(
+            r, -EINVAL, &s->place,
+            "[Directory] has no name; expected is [Directory \"corp.example\"] with the domain's DNS name");
+        return;
+    }
+
+    d->domain = strdup(s->name);
+    if (!d->domain)
+        fail_for_memory(r);
+    d->controllers = get_list(r, s, "Controllers", " \t\n");
+    if (!d->controllers)
+        fail(r, -EINVAL, &s->place,
+             "[Directory \"%s\"] has no Controllers=; expected are host names such as dc1.%s",
+             s->name, s->name);
+    for (char **name = d->controllers; name && *name; name++)
+        if (strncasecmp(*name, "localhost", 9) == 0 || strstr(*name, "://"))
+            fail(
+                r, -EINVAL, &take(s, "Controllers")->place,
+                "Controllers=%s: expected is the name that the controller's certificate bears, with an "
+                "optional :port; neither localhost nor an address with ldaps://",
+                *name);
+
+    d->bind_dn = need_text(r, s, "BindDn", "the agent's account, as DN or user@domain");
+    d->bind_password = read_credential(r, s, "BindPasswordCredential", "bind-password");
+    d->base_dn = get_text(r, s, "BaseDn");
+    d->ca_file = get_text(r, s, "CaFile");
+    d->ca_directory = get_text(r, s, "CaDirectory");
+    d->policy_hints = get_policy_hints(r, s);
+    /* A DN holds spaces and semicolons are escaped in it, so only a new line separates two of them.
+     */
+    d->privileged_groups = get_list(r, s, "PrivilegedGroups", "\n");
+}
+
+static void read_issuer(reader *r, config_section *s) {
+    issuer_config *i = &r->into->issuers[r->into->n_issuers++];
+
+    i->name = strdup(s->name ? s->name : "default");
+    if (!i->name)
+        fail_for_memory(r);
+
+    i->url = need_text(r, s, "Url",
+                       "the token's `iss`, such as https://login.microsoftonline.com/TENANT/v2.0");
+    if (i->url && !is_https(i->url))
+        fail(r, -EINVAL, &take(s, "Url")->place, "Url=%s: expected is an https:// address", i->url);
+
+    i->audience =
+        need_text(r, s, "Audience", "the token's `aud`: the application id of this agent's API");
+    i->tenant = get_text(r, s, "TenantId");
+    i->metadata_url = get_text(r, s, "MetadataUrl");
+    if (i->metadata_url && !is_https(i->metadata_url))
+        fail(r, -EINVAL, &take(s, "MetadataUrl")->place,
+             "MetadataUrl=%s: expected is an https:// address", i->metadata_url);
+    i->ca_file = get_text(r, s, "CaFile");
+    i->proxy = get_text(r, s, "Proxy");
+}
+
+static void read_authorization(reader *r, config_section *s) {
+    r->into->allowed_clients = get_list(r, s, "AllowedClients", " \t\n");
+    for (char **id = r->into->allowed_clients; id && *id; id++)
+        if (!is_guid(*id))
+            fail(r, -EINVAL, &take(s, "AllowedClients")->place,
+                 "AllowedClients=: %s is no application id; expected are GUIDs separated by spaces",
+                 *id);
+}
+
+static void read_health(reader *r, config_section *s) {
+    r->into->health_listen = get_text(r, s, "Listen");
+}
+
+typedef struct section_reader {
+    const char *type;
+    void (*read)(reader *r, config_section *s);
+    bool needed;
+    bool repeatable; /* one a name */
+} section_reader;
+
+static const section_reader section_readers[] = {
+    {"Agent", read_agent, true, false},
+    {"Relay", read_relay, true, true},
+    {"Directory", read_directory, true, true},
+    {"Issuer", read_issuer, true, true},
+    {"Authorization", read_authorization, false, false},
+    {"Health", read_health, false, false},
+};
+
+static const section_reader *find_reader(const char *type) {
+    for (size_t i = 0; i < ELEMENTSOF(section_readers); i++)
+        if (strcmp(section_readers[i].type, type) == 0)
+            return &section_readers[i];
+
+    return NULL;
+}
+
+static void refuse_what_nobody_asked_for(reader *r, const config_section *s) {
+    for (size_t i = 0; i < s->n_settings; i++)
+        if (!s->settings[i].used)
+            fail(r, -EINVAL, &s->settings[i].place,
+                 "[%s] has no setting %s=; see writebackd.conf(5) for those it has", s->type,
+                 s->settings[i].key);
+}
+
+static void read_section(reader *r, config_section *s) {
+    const section_reader *known = find_reader(s->type);
+
+    if (!known) {
+        fail(r, -EINVAL, &s->place,
+             "[%s] is unknown; expected are Agent, Relay, Directory, Issuer, Authorization, Health",
+             s->type);
+        return;
+    }
+    if (s->name && !known->repeatable) {
+        fail(r, -EINVAL, &s->place, "[%s] takes no name; expected is [%s] alone", s->type, s->type);
+        return;
+    }
+
+    known->read(r, s);
+    if (r->r == 0)
+        refuse_what_nobody_asked_for(r, s);
+}
+
+static void need_sections(reader *r, const char *path) {
+    for (size_t i = 0; i < ELEMENTSOF(section_readers); i++) {
+        bool found = !section_readers[i].needed;
+
+        for (size_t k = 0; k < r->file.n_sections; k++)
+            if (strcmp(r->file.sections[k].type, section_readers[i].type) == 0)
+                found = true;
+
+        if (!found) {
+            _cleanup_free_ char *file = strdup(path);
+
+            fail(r, -EINVAL, &(config_place){file, 1}, "a section [%s] is missing",
+                 section_readers[i].type);
+        }
+    }
+}
+
+static int make_room(config *c, size_t n) {
+    c->relays = calloc(n + 1, sizeof(relay_config));
+    c->directories = calloc(n + 1, sizeof(directory_config));
+    c->issuers = calloc(n + 1, sizeof(issuer_config));
+    return c->relays && c->directories && c->issuers ? 0 : -ENOMEM;
+}
+
+static int set_defaults(config *c) {
+    if (!c->health_listen)
+        c->health_listen = strdup(DEFAULT_HEALTH_LISTEN);
+    return c->health_listen ? 0 : -ENOMEM;
+}
+
+int config_load(const char *path, config **ret, char **ret_why) {
+    _cleanup_(config_freep)
+    config *c = calloc(1, sizeof(config));
+    reader r = {.into = c};
+
+    assert(path);
+    assert(ret);
+    assert(ret_why);
+
+    *ret_why = NULL;
+    if (!c)
+        return -ENOMEM;
+
+    r.r = config_file_read(path, &r.file, &r.why);
+    if (r.r == 0)
+        r.r = make_room(c, r.file.n_sections);
+    if (r.r == 0)
+        need_sections(&r, path);
+    for (size_t i = 0; i < r.file.n_sections && r.r == 0; i++)
+        read_section(&r, &r.file.sections[i]);
+    if (r.r == 0)
+        r.r = set_defaults(c);
+
+    config_file_done(&r.file);
+    if (r.r < 0) {
+        *ret_why = r.why;
+        return r.r;
+    }
+
+    *ret = TAKE_PTR(c);
+    return 0;
+}
+
+config *config_free(config *c) {
+    if (!c)
+        return NULL;
+
+    for (size_t i = 0; i < c->n_relays; i++)
+        relay_config_done(&c->relays[i]);
+    for (size_t i = 0; i < c->n_directories; i++)
+        directory_config_done(&c->directories[i]);
+    for (size_t i = 0; i < c->n_issuers; i++)
+        issuer_config_done(&c->issuers[i]);
+
+    free(c->relays);
+    free(c->directories);
+    free(c->issuers);
+    list_free(c->allowed_clients);
+    free(c->agent_id);
+    free(c->tenant_id);
+    free(c->state_directory);
+    free(c->health_listen);
+    free(c);
+    return NULL;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The configuration: what writebackd.conf(5) says, checked, with the credentials it names. */
+
+#include "health/health.h"
+#include "ldap/directory.h"
+#include "relay/relay.h"
+
+#define CONFIG_PATH SYSCONFDIR "/writeback/writebackd.conf"
+
+typedef struct config {
+    char *agent_id;
+    char *tenant_id; /* NULL: not given */
+    char *state_directory;
+    relay_config *relays;
+    size_t n_relays;
+    directory_config *directories;
+    size_t n_directories;
+    issuer_config *issuers;
+    size_t n_issuers;
+    char **allowed_clients; /* beside the Azure portal; NULL-terminated */
+    char *health_listen;
+} config;
+
+/* Reads, checks and completes the configuration; reads credentials (see credential_read()). An
+ * unknown section or setting is an error: security software does not guess what a misspelt line
+ * meant. Logs nothing.
+ *
+ * Returns 0; -EINVAL (or what reading failed with) and a malloc(3)ed text in *ret_why, which names
+ * file and line, what is wrong and what is expected; -ENOMEM. */
+int config_load(const char *path, config **ret, char **ret_why);
+config *config_free(config *c);
+
+DEFINE_CLEANUP(config *, config_free);

@@ -1,0 +1,700 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/operation.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <syslog.h>
+
+#include "agent/answer.h"
+#include "agent/api.h"
+#include "agent/authorise.h"
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "agent/password_memory.h"
+#include "agent/request.h"
+
+/* The relay gives up at 60 s. */
+#define DEADLINE (45 * USEC_PER_SEC)
+/* The directory answers by its deadline; this is for a disk that does not. */
+#define WATCHDOG (50 * USEC_PER_SEC)
+
+#define ROLE_GLOBAL_ADMINISTRATOR "62e90394-69f5-4237-9190-012177145e10"
+#define ROLE_PRIVILEGED_AUTHENTICATION_ADMINISTRATOR "7be44c8a-adaf-4e2a-84d6-ab2649e08a13"
+#define ROLE_AUTHENTICATION_ADMINISTRATOR "c4e39bd9-1100-46d3-8c65-fb160da0071f"
+#define ROLE_USER_ADMINISTRATOR "fe930be7-5e62-47db-91af-98c3a49a38b1"
+#define ROLE_HELPDESK_ADMINISTRATOR "729827e3-9c14-49f7-bb1b-9608f156bbb8"
+#define ROLE_PASSWORD_ADMINISTRATOR "966707d0-3269-4727-9be2-8c3a10f19b9d"
+#define APP_ROLE_RESET "Password.Reset.All"
+
+typedef struct operation operation;
+
+/* One request on its way. Each step ends by beginning the next or in finish(). */
+struct operation {
+    operations *set;
+    operation *next;
+    relay_request *origin;  /* NULL once answered */
+    usec_t began, deadline; /* CLOCK_MONOTONIC */
+    sd_event_source *watchdog;
+
+    request request;
+    token_claims claims;
+    initiator initiator;
+    const issuer *issuer;
+    issuer_call *verifying;
+
+    directory_call *asking; /* the directory */
+    size_t asked;           /* index of the directory that is asked */
+    directory_account *account;
+    size_t home;       /* index of the directory that has the account */
+    outcome not_found; /* worst of what the directories said that have not got it */
+    char *not_found_why;
+
+    bool keyed;    /* verified: from now on its id counts among those under way */
+    bool started;  /* the start event is logged */
+    bool recorded; /* the ledger has it */
+    bool waiting_for_ledger;
+    operation *leader; /* the same request came earlier and is under way: it will answer for both */
+
+    /* The end. */
+    outcome outcome;
+    int status;
+    char *body;
+};
+
+struct operations {
+    operations_context context;
+    operations_idle_fn on_idle;
+    void *userdata;
+    password_memory *passwords;
+    operation *first;
+    size_t n;
+    bool freeing;
+};
+
+/* ---- Life
+ * ----------------------------------------------------------------------------------------- */
+
+static void unlink_operation(operation *op) {
+    operation **p = &op->set->first;
+
+    while (*p != op)
+        p = &(*p)->next;
+    *p = op->next;
+    op->set->n--;
+}
+
+static void operation_free(operation *op) {
+    operations *set = op->set;
+
+    unlink_operation(op);
+    (void) sd_event_source_disable_unref(op->watchdog);
+    (void) issuer_call_free(op->verifying);
+    (void) directory_call_free(op->asking);
+    (void) directory_account_free(op->account);
+    token_claims_done(&op->claims);
+    request_done(&op->request);
+    free(op->not_found_why);
+    free(op->body);
+    free(op);
+
+    if (set->freeing)
+        return;
+    health_set_requests_in_flight(set->context.health, (unsigned) set->n);
+    if (set->n == 0 && set->on_idle)
+        set->on_idle(set->userdata);
+}
+
+/* ---- Log
+ * ------------------------------------------------------------------------------------------ */
+
+/* Who asks, as people know them. */
+static const char *initiator_name(const operation *op) {
+    if (op->claims.upn)
+        return op->claims.upn;
+    if (op->claims.is_app && op->claims.client)
+        return op->claims.client;
+    return op->claims.object_id ? op->claims.object_id : op->claims.subject;
+}
+
+static const char *domain_of(const operation *op) {
+    if (op->set->context.config->n_directories == 1 || op->account)
+        return directory_domain(op->set->context.directories[op->home]);
+    return "the configured domains";
+}
+
+static void log_operation(const operation *op, outcome o, const char *reason,
+                          const directory_reply *reply) {
+    char duration[32], ldap_result[16] = "", ad_error[16] = "";
+
+    (void) snprintf(duration, sizeof(duration), "%llu",
+                    (unsigned long long) (now_monotonic() - op->began));
+    if (reply && reply->ldap_result >= 0)
+        (void) snprintf(ldap_result, sizeof(ldap_result), "%d", reply->ldap_result);
+    if (reply && reply->ad_error != 0)
+        (void) snprintf(ad_error, sizeof(ad_error), "0x%08x", reply->ad_error);
+
+    log_event(
+        o, {"WRITEBACK_REQUEST_ID", op->request.id},
+        {"WRITEBACK_OPERATION", request_operation_name(op->request.operation)},
+        {"WRITEBACK_USER", op->request.user}, {"WRITEBACK_INITIATOR", initiator_name(op)},
+        {"WRITEBACK_INITIATOR_ID", op->claims.object_id}, {"WRITEBACK_CLIENT", op->claims.client},
+        {"WRITEBACK_REASON", reason}, {"WRITEBACK_DOMAIN", domain_of(op)},
+        {"WRITEBACK_DC", reply ? reply->controller : NULL},
+        {"WRITEBACK_LDAP_RESULT", *ldap_result ? ldap_result : NULL},
+        {"WRITEBACK_AD_ERROR", *ad_error ? ad_error : NULL}, {"WRITEBACK_DURATION_USEC", duration},
+        {"WRITEBACK_RELAY", op->origin ? relay_request_relay_name(op->origin) : NULL},
+        {"WRITEBACK_TRACKING_ID", op->origin ? relay_request_tracking_id(op->origin) : NULL},
+        {"TRACE_ID", op->request.trace_id}, {"SPAN_ID", op->request.span_id});
+}
+
+static outcome start_event(const operation *op) {
+    return op->initiator.is_app ? OUTCOME_PASSWORD_RESET_START : OUTCOME_ADMIN_RESET_START;
+}
+
+static outcome success_event(const operation *op) {
+    return op->initiator.is_app ? OUTCOME_PASSWORD_RESET_SUCCESS : OUTCOME_ADMIN_RESET_SUCCESS;
+}
+
+static outcome failure_event(const operation *op) {
+    return op->initiator.is_app ? OUTCOME_PASSWORD_RESET_FAIL : OUTCOME_ADMIN_RESET_FAIL;
+}
+
+/* ---- The end
+ * -------------------------------------------------------------------------------------- */
+
+static void respond(operation *op, int status, const char *body) {
+    const char *type = status < 300 ? SUCCESS_CONTENT_TYPE : PROBLEM_CONTENT_TYPE;
+    relay_header retry_after = {"Retry-After", "5"};
+
+    if (!op->origin)
+        return;
+
+    relay_respond(TAKE_PTR(op->origin), status, type, &retry_after, status == 429 ? 1 : 0,
+                  body ? body : "", body ? strlen(body) : 0);
+}
+
+/* Answers everyone who asked for this, and ends. */
+static void deliver(operation *op) {
+    operations *set = op->set;
+
+    for (operation *other = set->first, *next; other; other = next) {
+        next = other->next;
+        if (other->leader == op) {
+            respond(other, op->status, op->body);
+            operation_free(other);
+        }
+    }
+    respond(op, op->status, op->body);
+    if (!op->waiting_for_ledger)
+        operation_free(op);
+}
+
+static void on_finish_recorded(const ledger_entry *entry, void *userdata) {
+    operation *op = userdata;
+
+    op->waiting_for_ledger = false;
+    if (entry->r < 0)
+        log_event(OUTCOME_LEDGER_UNAVAILABLE, {"WRITEBACK_REQUEST_ID", op->request.id},
+                  {"WRITEBACK_REASON", entry->why});
+    deliver(op);
+}
+
+/* The answer is known. What was recorded is recorded to its end before the answer leaves; a request
+ * whose outcome is unknown stays "sent", so that a repetition is told the same. */
+static void finish(operation *op, outcome o, char *body) {
+    const outcome_info *info = outcome_get(o);
+    bool is_final = !info->retryable;
+
+    op->outcome = o;
+    op->status = info->http;
+    op->body = body;
+    health_count_request(op->set->context.health, request_operation_name(op->request.operation), o,
+                         now_monotonic() - op->began);
+
+    if (op->recorded && o != OUTCOME_OUTCOME_UNKNOWN && body &&
+        ledger_finish(op->set->context.ledger, op->request.id, is_final, op->status, body,
+                      on_finish_recorded, op) >= 0) {
+        op->waiting_for_ledger = true;
+        return;
+    }
+    deliver(op);
+}
+
+static void refuse_by_directory(operation *op, outcome o, const char *reason,
+                                const directory_reply *reply) {
+    log_operation(op, o, reason, reply);
+    if (op->started)
+        log_operation(op, failure_event(op), outcome_get(o)->title, reply);
+    finish(op, o, answer_problem(o, op->request.id, reason, reply));
+}
+
+static void refuse(operation *op, outcome o, const char *reason) {
+    refuse_by_directory(op, o, reason, NULL);
+}
+
+/* A check is answered, not refused. */
+static void answer_checked(operation *op, outcome refusal, const char *reason, bool show_account) {
+    const directory_account_info *account =
+        show_account && op->account ? directory_account_get(op->account) : NULL;
+
+    log_operation(op, OUTCOME_CHECK_ANSWERED,
+                  refusal == OUTCOME_INVALID ? "allowed" : outcome_get(refusal)->name, NULL);
+    finish(op, OUTCOME_CHECK_ANSWERED, answer_check(op->request.id, refusal, reason, account));
+}
+
+static void end_unless_allowed(operation *op, outcome refusal, const char *reason,
+                               bool show_account) {
+    if (op->request.operation == OPERATION_CHECK)
+        answer_checked(op, refusal, reason, show_account);
+    else
+        refuse(op, refusal, reason);
+}
+
+/* Too late: whatever is under way has not ended by its own deadline. */
+static int on_watchdog(sd_event_source *source, uint64_t usec, void *userdata) {
+    operation *op = userdata;
+
+    (void) source;
+    (void) usec;
+
+    /* The outcome is known, and only its record is late: tell it. */
+    if (op->body) {
+        deliver(op);
+        return 0;
+    }
+
+    op->verifying = issuer_call_free(op->verifying);
+    op->asking = directory_call_free(op->asking);
+    op->recorded = false;
+    refuse(op, op->waiting_for_ledger ? OUTCOME_LEDGER_UNAVAILABLE : OUTCOME_UNKNOWN_ERROR,
+           op->waiting_for_ledger ? "the disk did not answer within 50 s"
+                                  : "the request was not worked off within 50 s");
+    return 0;
+}
+
+/* True where the watchdog has answered already and the operation only waited to be told this. */
+static bool is_over(operation *op) {
+    op->waiting_for_ledger = false;
+    if (op->origin)
+        return false;
+
+    operation_free(op);
+    return true;
+}
+
+/* ---- Set the password
+ * ----------------------------------------------------------------------------- */
+
+static void on_reset(directory_reply *reply, void *userdata) {
+    operation *op = userdata;
+
+    op->asking = NULL;
+    if (reply->outcome != OUTCOME_INVALID) {
+        refuse_by_directory(op, reply->outcome, reply->detail, reply);
+        return;
+    }
+
+    log_operation(op, success_event(op), reply->detail, reply);
+    finish(op, success_event(op), answer_reset(success_event(op), op->request.id, reply));
+}
+
+static void on_marked_sent(const ledger_entry *entry, void *userdata) {
+    operation *op = userdata;
+    directory_reset_flags flags = 0;
+
+    if (is_over(op))
+        return;
+    if (entry->r < 0) {
+        refuse(op, OUTCOME_LEDGER_UNAVAILABLE, entry->why);
+        return;
+    }
+
+    if (op->request.unlock)
+        flags |= RESET_UNLOCK;
+    if (op->request.must_change)
+        flags |= RESET_MUST_CHANGE;
+
+    if (directory_reset(op->set->context.directories[op->home], op->account,
+                        op->request.new_password, flags, op->deadline, on_reset, op,
+                        &op->asking) < 0)
+        refuse(op, OUTCOME_UNKNOWN_ERROR, "out of memory");
+}
+
+static void set_password(operation *op) {
+    op->waiting_for_ledger = true;
+    if (ledger_mark_sent(op->set->context.ledger, op->request.id, on_marked_sent, op) < 0) {
+        op->waiting_for_ledger = false;
+        refuse(op, OUTCOME_LEDGER_UNAVAILABLE, "too many requests wait for the disk");
+    }
+}
+
+/* ---- Look at the account
+ * -------------------------------------------------------------------------- */
+
+static void look_at_account(operation *op) {
+    const directory_account_info *account = directory_account_get(op->account);
+    const target whom = {
+        .upn = account->user_principal_name,
+        .sid = account->sid,
+        .is_privileged = account->is_privileged,
+    };
+    bool is_check = op->request.operation == OPERATION_CHECK;
+    verdict v = authorise_target(&op->initiator, is_check, &whom);
+
+    if (v.outcome != OUTCOME_INVALID)
+        end_unless_allowed(op, v.outcome, v.reason, v.outcome == OUTCOME_TARGET_PRIVILEGED);
+    else if (!account->enabled)
+        end_unless_allowed(op, OUTCOME_AD_ACCOUNT_DISABLED, "the account is disabled", true);
+    else if (is_check)
+        answer_checked(op, OUTCOME_INVALID, NULL, true);
+    else
+        set_password(op);
+}
+
+static void on_located(directory_reply *reply, void *userdata);
+
+/* A SAM account name says in which domain; any other identifier may be in each. */
+static bool may_be_in(const operation *op, size_t index) {
+    const char *domain = directory_domain(op->set->context.directories[index]);
+
+    return !op->request.user_domain || strcasecmp(op->request.user_domain, domain) == 0;
+}
+
+/* All domains have been asked. */
+static void on_all_located(operation *op) {
+    if (op->account)
+        look_at_account(op);
+    else if (op->not_found == OUTCOME_INVALID)
+        end_unless_allowed(op, OUTCOME_AD_USER_NOT_FOUND,
+                           "the request names a domain that this agent does not serve", false);
+    else
+        end_unless_allowed(op, op->not_found, op->not_found_why, false);
+}
+
+static void locate(operation *op) {
+    const directory_identifier id = {.type = op->request.user_type, .value = op->request.user};
+    const operations_context *context = &op->set->context;
+
+    while (op->asked < context->config->n_directories && !may_be_in(op, op->asked))
+        op->asked++;
+    if (op->asked == context->config->n_directories) {
+        on_all_located(op);
+        return;
+    }
+
+    if (directory_locate(context->directories[op->asked], &id, op->deadline, on_located, op,
+                         &op->asking) < 0)
+        refuse(op, OUTCOME_UNKNOWN_ERROR, "out of memory");
+}
+
+/* Where one domain has not got the account and another could not be asked, the latter is the
+ * answer. */
+static void note_not_found(operation *op, const directory_reply *reply) {
+    if (op->not_found != OUTCOME_INVALID && reply->outcome == OUTCOME_AD_USER_NOT_FOUND)
+        return;
+
+    op->not_found = reply->outcome;
+    free(op->not_found_why);
+    op->not_found_why = reply->detail ? strdup(reply->detail) : NULL;
+}
+
+static void on_located(directory_reply *reply, void *userdata) {
+    operation *op = userdata;
+
+    op->asking = NULL;
+    if (reply->outcome == OUTCOME_AD_MULTI_MATCH || (reply->account && op->account)) {
+        end_unless_allowed(op, OUTCOME_AD_MULTI_MATCH, reply->detail, false);
+        return;
+    }
+
+    if (reply->account) {
+        op->account = TAKE_PTR(reply->account);
+        op->home = op->asked;
+    } else {
+        note_not_found(op, reply);
+    }
+    op->asked++;
+    locate(op);
+}
+
+/* ---- May they?
+ * ------------------------------------------------------------------------------------ */
+
+static void authorise(operation *op) {
+    bool is_check = op->request.operation == OPERATION_CHECK;
+    verdict v =
+        authorise_initiator(&op->initiator, is_check, op->set->context.config->allowed_clients);
+
+    if (!is_check) {
+        log_operation(op, start_event(op), NULL, NULL);
+        op->started = true;
+    }
+    if (v.outcome != OUTCOME_INVALID)
+        end_unless_allowed(op, v.outcome, v.reason, false);
+    else
+        locate(op);
+}
+
+/* ---- Seen before?
+ * --------------------------------------------------------------------------------- */
+
+/* The first answer again. */
+static void repeat(operation *op, const ledger_entry *entry) {
+    op->recorded = false;
+    op->status = entry->status;
+    op->body = strdup(entry->body);
+    log_text(LOG_INFO, "Request %s came again; it gets its first answer (%d) again.",
+             op->request.id, entry->status);
+    deliver(op);
+}
+
+static void on_begun(const ledger_entry *entry, void *userdata) {
+    operation *op = userdata;
+
+    if (is_over(op))
+        return;
+    if (entry->r < 0) {
+        refuse(op, OUTCOME_LEDGER_UNAVAILABLE, entry->why);
+        return;
+    }
+    if (entry->state == LEDGER_CONFLICT ||
+        !password_memory_agrees(op->set->passwords, op->request.id, op->request.new_password)) {
+        refuse(op, OUTCOME_REQUEST_CONFLICT,
+               "the same id came with other content; use a new id for a new request");
+        return;
+    }
+
+    switch (entry->state) {
+    case LEDGER_DONE:
+        repeat(op, entry);
+        return;
+    case LEDGER_SENT:
+        refuse(op, OUTCOME_OUTCOME_UNKNOWN,
+               "this request was sent to the directory before and its answer was lost");
+        return;
+    default:
+        op->recorded = true;
+        authorise(op);
+    }
+}
+
+/* The same id is under way already: the answer will be the same, if it is the same request. */
+static bool join_leader(operation *op) {
+    for (operation *other = op->set->first; other; other = other->next) {
+        if (!other->keyed || strcmp(other->request.id, op->request.id) != 0)
+            continue;
+
+        if (memcmp(other->request.fingerprint, op->request.fingerprint, REQUEST_FINGERPRINT_SIZE) !=
+                0 ||
+            !secret_equal(other->request.new_password, op->request.new_password))
+            refuse(op, OUTCOME_REQUEST_CONFLICT,
+                   "the same id is under way with other content; use a new id for a new request");
+        else
+            op->leader = other;
+        return true;
+    }
+    return false;
+}
+
+static void look_into_ledger(operation *op) {
+    if (op->request.operation == OPERATION_CHECK) {
+        authorise(op);
+        return;
+    }
+    if (join_leader(op))
+        return;
+
+    op->keyed = true;
+    op->waiting_for_ledger = true;
+    if (ledger_begin(op->set->context.ledger, &op->request, now_realtime(), on_begun, op) < 0) {
+        op->waiting_for_ledger = false;
+        refuse(op, OUTCOME_LEDGER_UNAVAILABLE, "too many requests wait for the disk");
+    }
+}
+
+/* ---- Who asks?
+ * ------------------------------------------------------------------------------------ */
+
+static initiator read_initiator(const token_claims *claims) {
+    static const char *const privileged[] = {ROLE_GLOBAL_ADMINISTRATOR,
+                                             ROLE_PRIVILEGED_AUTHENTICATION_ADMINISTRATOR};
+    static const char *const others[] = {ROLE_AUTHENTICATION_ADMINISTRATOR, ROLE_USER_ADMINISTRATOR,
+                                         ROLE_HELPDESK_ADMINISTRATOR, ROLE_PASSWORD_ADMINISTRATOR};
+    initiator who = {
+        .is_app = claims->is_app,
+        .client = claims->client,
+        .upn = claims->upn,
+        .sid = claims->onprem_sid,
+    };
+
+    /* A service has app roles and a person directory roles, whatever else a token claims. */
+    if (claims->is_app) {
+        who.may_reset_all = token_claims_has_role(claims, APP_ROLE_RESET);
+        return who;
+    }
+
+    for (size_t i = 0; i < ELEMENTSOF(privileged); i++)
+        if (token_claims_has_directory_role(claims, privileged[i]))
+            who.is_privileged_administrator = who.is_administrator = true;
+    for (size_t i = 0; i < ELEMENTSOF(others); i++)
+        if (token_claims_has_directory_role(claims, others[i]))
+            who.is_administrator = true;
+    return who;
+}
+
+static void on_verified(int r, const char *why, token_claims *claims, void *userdata) {
+    operation *op = userdata;
+
+    op->verifying = NULL;
+    if (r == -ENOMEM) {
+        refuse(op, OUTCOME_UNKNOWN_ERROR, "out of memory");
+        return;
+    }
+    if (r < 0) {
+        refuse(op, OUTCOME_AUTH_TOKEN_ERROR, why);
+        return;
+    }
+
+    op->claims = *claims;
+    *claims = (token_claims){};
+    op->initiator = read_initiator(&op->claims);
+    look_into_ledger(op);
+}
+
+static issuer *find_issuer(const operation *op) {
+    const operations_context *context = &op->set->context;
+    const secret *token = op->request.authorization;
+    _cleanup_free_ char *url = NULL;
+
+    if (token_peek_issuer(secret_data(token), secret_size(token), &url) < 0)
+        return NULL;
+
+    for (size_t i = 0; i < context->config->n_issuers; i++)
+        if (strcmp(issuer_url(context->issuers[i]), url) == 0)
+            return context->issuers[i];
+
+    return NULL;
+}
+
+static void verify(operation *op) {
+    issuer *i = find_issuer(op);
+    issuer_call *call = NULL;
+
+    if (!i) {
+        refuse(op, OUTCOME_AUTH_TOKEN_ERROR,
+               "authorization is no access token of an issuer that this agent is configured for");
+        return;
+    }
+    if (issuer_verify(i, op->request.authorization, on_verified, op, &call) < 0)
+        refuse(op, OUTCOME_UNKNOWN_ERROR, "out of memory");
+    else if (call)
+        op->verifying = call;
+    /* Without a call it has ended already, and the operation may be gone. */
+}
+
+/* ---- What is asked?
+ * ------------------------------------------------------------------------------- */
+
+static void open_request(operation *op) {
+    _cleanup_(secret_freep)
+    secret *text = NULL;
+    _cleanup_free_ char *reason = NULL;
+    const operations_context *context = &op->set->context;
+    const char *why = NULL;
+    const void *body;
+    size_t size;
+    outcome o;
+    int r;
+
+    body = relay_request_body(op->origin, &size);
+    r = agent_keys_open_sealed(context->keys, body, size, &text, &why);
+    if (r < 0) {
+        refuse(op, r == -ENOMEM ? OUTCOME_UNKNOWN_ERROR : OUTCOME_DECRYPTION_ERROR,
+               r == -ENOMEM ? "out of memory" : why);
+        return;
+    }
+
+    o = request_parse(text, &op->request, &reason);
+    if (o == OUTCOME_INVALID)
+        o = request_check_validity(&op->request, context->config->agent_id,
+                                   context->config->tenant_id, now_realtime(), &reason);
+    if (o != OUTCOME_INVALID)
+        refuse(op, o, reason);
+    else
+        verify(op);
+}
+
+void operations_begin(operations *o, relay_request *q) {
+    operation *op;
+
+    assert(o);
+    assert(q);
+
+    op = calloc(1, sizeof(operation));
+    if (!op) {
+        api_respond_problem(q, OUTCOME_UNKNOWN_ERROR, NULL, "out of memory");
+        return;
+    }
+
+    *op = (operation){.set = o,
+                      .next = o->first,
+                      .origin = q,
+                      .began = now_monotonic(),
+                      .request = {.operation = OPERATION_INVALID},
+                      .outcome = OUTCOME_INVALID,
+                      .not_found = OUTCOME_INVALID};
+    op->deadline = op->began + DEADLINE;
+    o->first = op;
+    o->n++;
+    health_set_requests_in_flight(o->context.health, (unsigned) o->n);
+
+    if (sd_event_add_time(o->context.event, &op->watchdog, CLOCK_MONOTONIC, op->began + WATCHDOG,
+                          USEC_PER_SEC, on_watchdog, op) < 0)
+        refuse(op, OUTCOME_UNKNOWN_ERROR, "out of memory");
+    else
+        open_request(op);
+}
+
+/* ---- The set
+ * -------------------------------------------------------------------------------------- */
+
+int operations_new(const operations_context *context, operations_idle_fn on_idle, void *userdata,
+                   operations **ret) {
+    _cleanup_(operations_freep)
+    operations *o = NULL;
+    int r;
+
+    assert(context);
+    assert(ret);
+
+    o = calloc(1, sizeof(operations));
+    if (!o)
+        return -ENOMEM;
+
+    *o = (operations){.context = *context, .on_idle = on_idle, .userdata = userdata};
+    r = password_memory_new(&o->passwords);
+    if (r < 0)
+        return r;
+
+    *ret = TAKE_PTR(o);
+    return 0;
+}
+
+operations *operations_free(operations *o) {
+    if (!o)
+        return NULL;
+
+    o->freeing = true;
+    while (o->first)
+        operation_free(o->first);
+    (void) password_memory_free(o->passwords);
+    free(o);
+    return NULL;
+}
+
+size_t operations_pending(const operations *o) {
+    assert(o);
+    return o->n;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One reset or check, from sealed request to answer, in one direction:
+ *
+ *   opened → token verified → seen before? → initiator authorised → account located → target
+ * authorised → about to send, recorded → one modify → outcome recorded → answered, logged, counted
+ *
+ * Every request given to operations_begin() is answered, 45 s after it came at the latest. Logs one
+ * entry a request, and for a reset its start and, where it fails, its failure beside the cause. */
+
+#include "agent/config.h"
+#include "agent/ledger.h"
+#include "health/health.h"
+#include "ldap/directory.h"
+#include "relay/relay.h"
+
+typedef struct operations operations;
+
+/* What operations stand on; all borrowed and longer-lived. */
+typedef struct operations_context {
+    sd_event *event;
+    const config *config;
+    const agent_keys *keys;
+    issuer *const *issuers; /* as many as config has */
+    directory *const *directories;
+    ledger *ledger;
+    health *health;
+} operations_context;
+
+/* Called when the last operation under way has been answered. */
+typedef void (*operations_idle_fn)(void *userdata);
+
+int operations_new(const operations_context *context, operations_idle_fn on_idle, void *userdata,
+                   operations **ret);
+
+/* Operations under way are dropped without an answer: drain first, and free the ledger before,
+ * since it may still have something to tell. Takes NULL, returns NULL. */
+operations *operations_free(operations *o);
+
+/* Takes over a POST /v1/requests, whose body is the sealed request. */
+void operations_begin(operations *o, relay_request *q);
+
+/* How many are under way. */
+size_t operations_pending(const operations *o);
+
+DEFINE_CLEANUP(operations *, operations_free);

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "agent/api.h"
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+
+/* Longer than any operation lives. */
+#define DRAIN_TIMEOUT (60 * USEC_PER_SEC)
+
+typedef struct service_relay {
+    service *service;
+    relay *relay;
+} service_relay;
+
+typedef struct service_issuer {
+    service *service;
+    const char *name;
+} service_issuer;
+
+typedef enum service_wish {
+    WISH_RUN,
+    WISH_RELOAD, /* as soon as nothing is under way */
+    WISH_STOP,
+} service_wish;
+
+/* What is built from a configuration, and torn down with it. */
+typedef struct rooms {
+    config *config;
+    agent_keys *keys;
+    service_relay *relays;
+    directory **directories;
+    issuer **issuers;
+    service_issuer *issuer_names;
+    ledger *ledger;
+    operations *operations;
+    api api;
+} rooms;
+
+struct service {
+    sd_event *event;
+    const char *path;
+    curl_glue *glue;
+    health *health;
+    rooms rooms;
+    service_wish wish;
+    config *next_config; /* of a reload */
+    sd_event_source *drain_timer;
+    sd_event_source
+        *drained; /* leaves the stack of whoever answered last before rooms are torn down */
+};
+
+/* ---- What the rooms tell
+ * ------------------------------------------------------------------------- */
+
+static void tell_systemd(service *s) {
+    _cleanup_free_ char *line = health_status_line(s->health);
+
+    if (line)
+        (void) sd_notifyf(0, "STATUS=%s", line);
+}
+
+static void report(service *s, health_component_type type, const char *prefix, const char *name,
+                   const char *instance, health_status status, const char *output, usec_t latency,
+                   usec_t not_after) {
+    _cleanup_free_ char *key = NULL;
+
+    if (asprintf(&key, "%s%s%s", prefix, *name ? ":" : "", name) < 0)
+        return;
+
+    (void) health_report(s->health, &(health_component){.type = type,
+                                                        .name = key,
+                                                        .instance = instance,
+                                                        .status = status,
+                                                        .output = output,
+                                                        .latency = latency,
+                                                        .certificate_not_after = not_after});
+    tell_systemd(s);
+}
+
+static void on_relay_state(const relay_status *status, void *userdata) {
+    service_relay *r = userdata;
+    health_status h = status->state == RELAY_CONNECTED ? HEALTH_PASS
+                      : status->reason                 ? HEALTH_FAIL
+                                                       : HEALTH_UNKNOWN;
+
+    health_set_relay_counters(r->service->health, relay_name(r->relay), status->reconnects,
+                              status->last_heartbeat);
+    report(r->service, COMPONENT_RELAY, "relay", relay_name(r->relay), "", h, status->reason,
+           status->latency, 0);
+}
+
+static void on_directory_state(directory *d, void *userdata) {
+    static const health_status of_state[] = {
+        [CONTROLLER_UNTRIED] = HEALTH_UNKNOWN,
+        [CONTROLLER_USABLE] = HEALTH_PASS,
+        [CONTROLLER_UNUSABLE] = HEALTH_FAIL,
+    };
+
+    for (size_t i = 0; i < directory_n_controllers(d); i++) {
+        const controller_status *c = directory_controller(d, i);
+
+        report(userdata, COMPONENT_CONTROLLER, "directory", directory_domain(d), c->name,
+               of_state[c->state], c->reason, c->latency, c->not_after);
+    }
+}
+
+static void on_issuer_state(const issuer_status *status, void *userdata) {
+    service_issuer *i = userdata;
+    health_status h = HEALTH_PASS;
+
+    if (status->reason)
+        h = status->has_keys ? HEALTH_WARN : HEALTH_FAIL;
+    else if (!status->has_keys)
+        h = HEALTH_UNKNOWN;
+
+    report(i->service, COMPONENT_ISSUER, "issuer", i->name, "", h, status->reason, 0, 0);
+}
+
+static void on_request(relay_request *q, void *userdata) {
+    service_relay *r = userdata;
+
+    api_handle(&r->service->rooms.api, q);
+}
+
+static void report_what_is_not_watched(service *s) {
+    report(s, COMPONENT_KEYS, "keys", "", "", HEALTH_PASS, NULL, 0, 0);
+    report(s, COMPONENT_SYNC, "sync", "", "", HEALTH_UNKNOWN,
+           "the agent is not configured to look at directory synchronisation", 0, 0);
+    report(s, COMPONENT_LICENCE, "licence", "", "", HEALTH_UNKNOWN,
+           "the agent is not configured to look at the tenant's licences", 0, 0);
+}
+
+/* ---- Build and tear down
+ * -------------------------------------------------------------------------- */
+
+static void on_idle(void *userdata) {
+    service *s = userdata;
+
+    if (s->wish != WISH_RUN)
+        (void) sd_event_source_set_enabled(s->drained, SD_EVENT_ONESHOT);
+}
+
+static int open_keys(service *s, rooms *r) {
+    _cleanup_free_ char *path = NULL, *why = NULL;
+    int error;
+
+    (void) s;
+
+    if (asprintf(&path, "%s/keys.json", r->config->state_directory) < 0)
+        return -ENOMEM;
+
+    error = agent_keys_open(path, &r->keys, &why);
+    if (error < 0)
+        log_event(OUTCOME_CRYPTO_ERROR, {"WRITEBACK_PATH", path},
+                  {"WRITEBACK_REASON", why ? why : strerror(-error)});
+    return error;
+}
+
+static int open_ledger(service *s, rooms *r) {
+    _cleanup_free_ char *path = NULL;
+
+    if (asprintf(&path, "%s/ledger.sqlite", r->config->state_directory) < 0)
+        return -ENOMEM;
+
+    return ledger_new(s->event, path, &r->ledger);
+}
+
+static int open_directories(service *s, rooms *r) {
+    const config *c = r->config;
+    int error = 0;
+
+    r->directories = calloc(c->n_directories + 1, sizeof(directory *));
+    if (!r->directories)
+        return -ENOMEM;
+
+    for (size_t i = 0; i < c->n_directories && error >= 0; i++) {
+        error =
+            directory_new(s->event, &c->directories[i], on_directory_state, s, &r->directories[i]);
+        if (error >= 0)
+            on_directory_state(r->directories[i], s);
+    }
+    return error;
+}
+
+static int open_issuers(service *s, rooms *r) {
+    const config *c = r->config;
+    int error = 0;
+
+    r->issuers = calloc(c->n_issuers + 1, sizeof(issuer *));
+    r->issuer_names = calloc(c->n_issuers + 1, sizeof(service_issuer));
+    if (!r->issuers || !r->issuer_names)
+        return -ENOMEM;
+
+    for (size_t i = 0; i < c->n_issuers && error >= 0; i++) {
+        r->issuer_names[i] = (service_issuer){.service = s, .name = c->issuers[i].name};
+        error = issuer_new(s->event, s->glue, &c->issuers[i], on_issuer_state, &r->issuer_names[i],
+                           &r->issuers[i]);
+        if (error >= 0)
+            on_issuer_state(issuer_get_status(r->issuers[i]), &r->issuer_names[i]);
+    }
+    return error;
+}
+
+static int open_operations(service *s, rooms *r) {
+    const operations_context context = {
+        .event = s->event,
+        .config = r->config,
+        .keys = r->keys,
+        .issuers = r->issuers,
+        .directories = r->directories,
+        .ledger = r->ledger,
+        .health = s->health,
+    };
+
+    return operations_new(&context, on_idle, s, &r->operations);
+}
+
+/* Last: from here on requests may come. */
+static int open_relays(service *s, rooms *r) {
+    const config *c = r->config;
+    int error = 0;
+
+    r->api = (api){.operations = r->operations, .keys = r->keys, .health = s->health};
+    r->relays = calloc(c->n_relays + 1, sizeof(service_relay));
+    if (!r->relays)
+        return -ENOMEM;
+
+    for (size_t i = 0; i < c->n_relays && error >= 0; i++) {
+        service_relay *slot = &r->relays[i];
+        const relay_callbacks callbacks = {
+            .on_request = on_request,
+            .on_state = on_relay_state,
+            .userdata = slot,
+        };
+
+        slot->service = s;
+        error = relay_new(s->event, s->glue, &c->relays[i], &callbacks, &slot->relay);
+        if (error >= 0) {
+            on_relay_state(relay_get_status(slot->relay), slot);
+            error = relay_start(slot->relay);
+        }
+    }
+    return error;
+}
+
+static int build(service *s, config *c) {
+    static int (*const openers[])(service *, rooms *) = {
+        open_keys, open_ledger, open_directories, open_issuers, open_operations, open_relays,
+    };
+    int r = 0;
+
+    s->rooms = (rooms){.config = c};
+    for (size_t i = 0; i < ELEMENTSOF(openers) && r >= 0; i++)
+        r = openers[i](s, &s->rooms);
+    return r;
+}
+
+static void forget_components(service *s, const rooms *r) {
+    _cleanup_free_ char *name = NULL;
+
+    for (size_t i = 0; r->relays && i < r->config->n_relays; i++) {
+        if (asprintf(&name, "relay:%s", r->config->relays[i].name) >= 0)
+            health_forget(s->health, name, "");
+        freep(&name);
+        name = NULL;
+    }
+    for (size_t i = 0; r->directories && i < r->config->n_directories; i++) {
+        directory *d = r->directories[i];
+
+        if (!d || asprintf(&name, "directory:%s", directory_domain(d)) < 0)
+            continue;
+        for (size_t k = 0; k < directory_n_controllers(d); k++)
+            health_forget(s->health, name, directory_controller(d, k)->name);
+        freep(&name);
+        name = NULL;
+    }
+    for (size_t i = 0; r->issuers && i < r->config->n_issuers; i++) {
+        if (asprintf(&name, "issuer:%s", r->config->issuers[i].name) >= 0)
+            health_forget(s->health, name, "");
+        freep(&name);
+        name = NULL;
+    }
+}
+
+static void tear_down(service *s) {
+    rooms *r = &s->rooms;
+
+    if (!r->config)
+        return;
+
+    forget_components(s, r);
+    for (size_t i = 0; r->relays && i < r->config->n_relays; i++)
+        (void) relay_free(r->relays[i].relay);
+    (void) ledger_free(r->ledger);
+    (void) operations_free(r->operations);
+    for (size_t i = 0; r->issuers && i < r->config->n_issuers; i++)
+        (void) issuer_free(r->issuers[i]);
+    for (size_t i = 0; r->directories && i < r->config->n_directories; i++)
+        (void) directory_free(r->directories[i]);
+    (void) agent_keys_free(r->keys);
+    free(r->relays);
+    free(r->issuers);
+    free(r->issuer_names);
+    free(r->directories);
+    (void) config_free(r->config);
+    *r = (rooms){};
+}
+
+/* ---- Reload and stop
+ * ------------------------------------------------------------------------------ */
+
+static int on_drained(sd_event_source *source, void *userdata) {
+    service *s = userdata;
+
+    (void) source;
+    (void) sd_event_source_set_enabled(s->drain_timer, SD_EVENT_OFF);
+
+    if (s->wish == WISH_STOP)
+        return sd_event_exit(s->event, 0);
+
+    s->wish = WISH_RUN;
+    tear_down(s);
+    if (build(s, TAKE_PTR(s->next_config)) < 0)
+        return sd_event_exit(s->event, EXIT_FAILURE);
+
+    (void) sd_notify(0, "READY=1");
+    tell_systemd(s);
+    return 0;
+}
+
+static int on_drain_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+    (void) usec;
+    return on_drained(source, userdata);
+}
+
+static void drain(service *s, service_wish wish) {
+    s->wish = wish;
+    s->rooms.api.stopping = true;
+    (void) sd_event_source_set_time_relative(s->drain_timer, DRAIN_TIMEOUT);
+    (void) sd_event_source_set_enabled(s->drain_timer, SD_EVENT_ONESHOT);
+    if (operations_pending(s->rooms.operations) == 0)
+        (void) sd_event_source_set_enabled(s->drained, SD_EVENT_ONESHOT);
+}
+
+void service_reload(service *s) {
+    _cleanup_free_ char *why = NULL;
+    config *c = NULL;
+
+    assert(s);
+
+    if (s->wish == WISH_STOP)
+        return;
+
+    (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) now_monotonic());
+    if (config_load(s->path, &c, &why) < 0) {
+        log_event(OUTCOME_KEPT_AS_CONFIGURED, {"WRITEBACK_REASON", why ? why : "out of memory"});
+        (void) sd_notify(0, "READY=1");
+        return;
+    }
+
+    (void) config_free(s->next_config);
+    s->next_config = c;
+    drain(s, WISH_RELOAD);
+}
+
+void service_stop(service *s) {
+    assert(s);
+
+    (void) sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
+                      (unsigned long long) DRAIN_TIMEOUT);
+    health_set_stopping(s->health);
+    drain(s, WISH_STOP);
+}
+
+/* ---- Life
+ * ----------------------------------------------------------------------------------------- */
+
+static int add_sources(service *s) {
+    int r;
+
+    r = sd_event_add_time(s->event, &s->drain_timer, CLOCK_MONOTONIC, 0, USEC_PER_SEC,
+                          on_drain_timer, s);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(s->drain_timer, SD_EVENT_OFF);
+    if (r >= 0)
+        r = sd_event_add_defer(s->event, &s->drained, on_drained, s);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(s->drained, SD_EVENT_OFF);
+    return r;
+}
+
+static int open_health(service *s, const config *c) {
+    const health_config options = {
+        .listen = c->health_listen,
+        .agent_id = c->agent_id,
+        .tenant_id = c->tenant_id,
+        .release = PACKAGE_VERSION,
+    };
+    _cleanup_free_ char *why = NULL;
+    int r = health_new(s->event, &options, &s->health, &why);
+
+    if (r < 0)
+        log_event(OUTCOME_CONFIGURATION_ERROR, {"WRITEBACK_REASON", why ? why : strerror(-r)});
+    return r;
+}
+
+int service_new(sd_event *event, const char *path, config *c, service **ret) {
+    _cleanup_(service_freep)
+    service *s = NULL;
+    int r;
+
+    assert(event);
+    assert(path);
+    assert(c);
+    assert(ret);
+
+    s = calloc(1, sizeof(service));
+    if (!s) {
+        (void) config_free(c);
+        return -ENOMEM;
+    }
+
+    s->event = sd_event_ref(event);
+    s->path = path;
+    r = add_sources(s);
+    if (r >= 0)
+        r = curl_glue_new(event, &s->glue);
+    if (r >= 0)
+        r = open_health(s, c);
+    if (r < 0) {
+        (void) config_free(c);
+        return r;
+    }
+
+    report_what_is_not_watched(s);
+    log_event(OUTCOME_SERVICE_STARTED, {"WRITEBACK_VERSION", PACKAGE_VERSION},
+              {"WRITEBACK_AGENT", c->agent_id});
+    r = build(s, c);
+    if (r < 0)
+        return r;
+
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+service *service_free(service *s) {
+    if (!s)
+        return NULL;
+
+    if (s->rooms.config)
+        log_event(OUTCOME_SERVICE_STOPPED, {"WRITEBACK_AGENT", s->rooms.config->agent_id});
+    tear_down(s);
+    (void) config_free(s->next_config);
+    (void) health_free(s->health);
+    (void) curl_glue_free(s->glue);
+    (void) sd_event_source_disable_unref(s->drain_timer);
+    (void) sd_event_source_disable_unref(s->drained);
+    (void) sd_event_unref(s->event);
+    free(s);
+    return NULL;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who may do what to whom: the contract's tables, every combination. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/authorise.h"
+#include "agent/base/macro.h"
+
+static const char portal[] = "C44B4083-3bb0-49c1-b47d-974e53cbdf3c";
+static const char admin_center[] = "00000006-0000-0ff1-ce00-000000000000";
+static const char own_client[] = "11111111-2222-3333-4444-555555555555";
+static char *const own_clients[] = {(char *) (uintptr_t) own_client, NULL};
+
+static const char alice_sid[] = "S-1-5-21-1-2-3-1001";
+static const char bob_sid[] = "S-1-5-21-1-2-3-1002";
+
+/* The whole way: initiator first, then target. */
+static outcome ask(const initiator *who, bool is_check, const target *whom) {
+    verdict v = authorise_initiator(who, is_check, own_clients);
+
+    if (v.outcome == OUTCOME_INVALID)
+        v = authorise_target(who, is_check, whom);
+    assert_true((v.outcome == OUTCOME_INVALID) == (v.reason == NULL));
+    return v.outcome;
+}
+
+/* What the contract says, written down a second time and differently: as a list of refusals. */
+static outcome expected(const initiator *who, bool is_check, const target *whom, bool is_self) {
+    bool has_right = who->is_app ? who->may_reset_all : who->is_administrator;
+
+    if (strcmp(who->client, admin_center) == 0)
+        return OUTCOME_UNSUPPORTED_PORTAL;
+    if (is_self && !has_right && is_check && !who->is_app)
+        return OUTCOME_INVALID;
+    if (!has_right || (is_self && !who->is_app))
+        return OUTCOME_INITIATOR_NOT_AUTHORIZED;
+    if (whom->is_privileged && !who->is_privileged_administrator)
+        return OUTCOME_TARGET_PRIVILEGED;
+    return OUTCOME_INVALID;
+}
+
+static void every_combination_is_as_the_contract_says(void **state) {
+    (void) state;
+
+    for (unsigned bits = 0; bits < 1u << 7; bits++) {
+        bool is_check = bits & 1, is_self = bits & 2, privileged = bits & 4, app = bits & 8;
+        bool administrator = bits & 16, higher = bits & 32, supported = bits & 64;
+        const initiator who = {
+            .is_app = app,
+            .is_privileged_administrator = !app && administrator && higher,
+            .is_administrator = !app && administrator,
+            .may_reset_all = app && administrator,
+            .client = supported ? portal : admin_center,
+            .sid = alice_sid,
+        };
+        const target whom = {.sid = is_self ? alice_sid : bob_sid, .is_privileged = privileged};
+
+        assert_int_equal(ask(&who, is_check, &whom), expected(&who, is_check, &whom, is_self));
+    }
+}
+
+static void other_clients_are_refused_and_own_ones_allowed(void **state) {
+    initiator who = {.is_administrator = true, .sid = alice_sid};
+    const target bob = {.sid = bob_sid};
+    verdict v;
+
+    (void) state;
+
+    who.client = own_client;
+    assert_int_equal(ask(&who, false, &bob), OUTCOME_INVALID);
+
+    who.client = "66666666-2222-3333-4444-555555555555";
+    assert_int_equal(ask(&who, false, &bob), OUTCOME_UNSUPPORTED_PORTAL);
+    who.client = NULL;
+    assert_int_equal(ask(&who, false, &bob), OUTCOME_UNSUPPORTED_PORTAL);
+
+    who.client = admin_center;
+    v = authorise_initiator(&who, false, own_clients);
+    assert_non_null(strstr(v.reason, "reset the password again in the Azure portal"));
+}
+
+static void without_a_sid_the_name_tells_oneself(void **state) {
+    initiator who = {.is_administrator = true, .client = portal, .upn = "Alice@Corp.Example"};
+    target whom = {.upn = "alice@corp.example", .sid = alice_sid};
+
+    (void) state;
+
+    assert_int_equal(ask(&who, false, &whom), OUTCOME_INITIATOR_NOT_AUTHORIZED);
+
+    /* With one, the name is of no account: names can be given to others. */
+    who.sid = bob_sid;
+    assert_int_equal(ask(&who, false, &whom), OUTCOME_INVALID);
+
+    who.sid = NULL;
+    whom.upn = NULL;
+    assert_int_equal(ask(&who, false, &whom), OUTCOME_INVALID);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_combination_is_as_the_contract_says),
+        cmocka_unit_test(other_clients_are_refused_and_own_ones_allowed),
+        cmocka_unit_test(without_a_sid_the_name_tells_oneself),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configuration: what is right is read, and what is wrong is told with file, line and cure. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/config.h"
+
+static char folder[] = "/tmp/test-config-XXXXXX";
+
+static const char good[] = "[Agent]\n"
+                           "Id=agent-1\n"
+                           "TenantId=72f988bf-86f1-41af-91ab-2d7cd011db47\n"
+                           "StateDirectory=/var/lib/elsewhere\n"
+                           "\n"
+                           "[Relay \"primary\"]\n"
+                           "# The namespace of the tenant.\n"
+                           "ConnectionString=Endpoint=sb://contoso.servicebus.windows.net/;\n"
+                           " SharedAccessKeyName=listen;EntityPath=writeback\n"
+                           "\n"
+                           "[Directory \"corp.example\"]\n"
+                           "Controllers=dc1.corp.example dc2.corp.example:1636\n"
+                           "BindDn=svc@corp.example\n"
+                           "PolicyHints=prefer\n"
+                           "PrivilegedGroups=CN=Tier 0,DC=corp,DC=example\n"
+                           "  CN=Tier 1,DC=corp,DC=example\n"
+                           "\n"
+                           "[Issuer \"entra\"]\n"
+                           "Url=https://login.microsoftonline.com/t/v2.0\n"
+                           "Audience=api://writeback\n"
+                           "\n"
+                           "[Authorization]\n"
+                           "AllowedClients=00000000-0000-0000-0000-000000000001\n";
+
+static void write_file(const char *name, const char *content) {
+    _cleanup_free_ char *path = NULL;
+    FILE *f;
+
+    assert_true(asprintf(&path, "%s/%s", folder, name) > 0);
+    f = fopen(path, "we");
+    assert_non_null(f);
+    assert_true(fputs(content, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static int set_up(void **state) {
+    _cleanup_free_ char *drop_ins = NULL;
+
+    (void) state;
+
+    if (!mkdtemp(folder) || asprintf(&drop_ins, "%s/d.conf.d", folder) < 0)
+        return -1;
+    (void) mkdir(drop_ins, 0700);
+    write_file("relay-key", "c2VjcmV0\n");
+    write_file("bind-password", "Passw0rd!\n");
+    write_file("empty", "\n");
+    return setenv("CREDENTIALS_DIRECTORY", folder, 1);
+}
+
+static int tear_down(void **state) {
+    _cleanup_free_ char *command = NULL;
+
+    (void) state;
+    return asprintf(&command, "rm -rf %s", folder) < 0 || system(command) != 0;
+}
+
+static int load(const char *name, const char *content, config **ret, char **ret_why) {
+    _cleanup_free_ char *path = NULL;
+
+    write_file(name, content);
+    assert_true(asprintf(&path, "%s/%s", folder, name) > 0);
+    return config_load(path, ret, ret_why);
+}
+
+static void everything_written_down_is_read(void **state) {
+    _cleanup_(config_freep)
+    config *c = NULL;
+    _cleanup_free_ char *why = NULL;
+
+    (void) state;
+
+    assert_int_equal(load("a.conf", good, &c, &why), 0);
+    assert_string_equal(c->agent_id, "agent-1");
+    assert_string_equal(c->state_directory, "/var/lib/elsewhere");
+    assert_int_equal(c->n_relays, 1);
+    assert_string_equal(c->relays[0].name, "primary");
+    assert_string_equal(c->relays[0].path, "writeback");
+    assert_string_equal(secret_data(c->relays[0].key), "c2VjcmV0");
+    assert_int_equal(c->n_directories, 1);
+    assert_string_equal(c->directories[0].domain, "corp.example");
+    assert_string_equal(c->directories[0].controllers[1], "dc2.corp.example:1636");
+    assert_null(c->directories[0].controllers[2]);
+    assert_string_equal(secret_data(c->directories[0].bind_password), "Passw0rd!");
+    assert_int_equal(c->directories[0].policy_hints, POLICY_HINTS_PREFER);
+    assert_string_equal(c->directories[0].privileged_groups[1], "CN=Tier 1,DC=corp,DC=example");
+    assert_string_equal(c->issuers[0].audience, "api://writeback");
+    assert_string_equal(c->allowed_clients[0], "00000000-0000-0000-0000-000000000001");
+    assert_string_equal(c->health_listen, "127.0.0.1:8404");
+}
+
+/* `good` with one text replaced by another. Returns malloc(3)ed. */
+static char *with(const char *from, const char *to) {
+    const char *place = strstr(good, from);
+    char *text;
+
+    assert_non_null(place);
+    assert_true(asprintf(&text, "%.*s%s%s", (int) (place - good), good, to, place + strlen(from)) >
+                0);
+    return text;
+}
+
+static void what_is_wrong_is_told_with_line_and_cure(void **state) {
+    static const struct {
+        const char *from, *to;
+        const char *expected; /* behind "FOLDER/b.conf:" */
+    } wrong[] = {
+        {"Id=agent-1\n", "", "1: [Agent] has no Id=; expected is the agent's name"},
+        {"Id=agent-1", "Id=", "1: [Agent] has no Id="},
+        {"Id=", "Idd=", "1: [Agent] has no Id="},
+        {"TenantId=", "Tenant=", "3: [Agent] has no setting Tenant=; see writebackd.conf(5)"},
+        {"72f988bf", "72f988bg",
+         "3: TenantId=72f988bg-86f1-41af-91ab-2d7cd011db47 is no tenant id"},
+        {"=/var/lib", "=var/lib",
+         "4: StateDirectory=var/lib/elsewhere: expected is an absolute path"},
+        {"[Agent]", "Agent", "1: this is neither a section ([Agent]) nor a setting (Key=value)"},
+        {"[Agent]", "[Agent \"x\"]", "1: [Agent] takes no name"},
+        {"[Agent]\n", "", "1: a setting stands before the first section; begin with [Agent]"},
+        {"[Agent]", "[Agnet]", "1: a section [Agent] is missing"},
+        {"[Relay \"primary\"]", "[Relay \"primary]", "6: [Relay \"primary] is no section header"},
+        {"[Authorization]", "[Authorisation]",
+         "22: [Authorisation] is unknown; expected are Agent"},
+        {"EntityPath=writeback", "SharedAccessKey=c2Vj;EntityPath=writeback",
+         "8: ConnectionString= holds the key itself"},
+        {"Endpoint=sb://", "Endpoint=http://", "8: ConnectionString=: "},
+        {"PolicyHints=prefer", "PolicyHints=yes",
+         "14: PolicyHints=yes: expected is require, prefer or off"},
+        {"Controllers=dc1", "Controllers=ldaps://dc1",
+         "12: Controllers=ldaps://dc1.corp.example: "},
+        {"Controllers=dc1.corp.example", "Controllers=localhost", "12: Controllers=localhost: "},
+        {"Url=https:", "Url=http:",
+         "19: Url=http://login.microsoftonline.com/t/v2.0: expected is an https"},
+        {"BindDn=", "BindPasswordCredential=nowhere\nBindDn=",
+         "13: BindPasswordCredential=nowhere: the credential "},
+        {"BindDn=", "BindPasswordCredential=empty\nBindDn=",
+         "13: BindPasswordCredential=empty: the credential "},
+        {"BindDn=svc@corp.example", "BindDn=a@b\nBindDn=c@d",
+         "14: BindDn= stands here again; it was set in line 13"},
+        {"=0000", "=x000",
+         "23: AllowedClients=: x0000000-0000-0000-0000-000000000001 is no application id"},
+    };
+
+    (void) state;
+
+    for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
+        _cleanup_free_ char *text = with(wrong[i].from, wrong[i].to);
+        _cleanup_free_ char *why = NULL, *expected = NULL;
+        config *c = NULL;
+
+        assert_true(asprintf(&expected, "%s/b.conf:%s", folder, wrong[i].expected) > 0);
+        assert_true(load("b.conf", text, &c, &why) < 0);
+        if (!why || strncmp(why, expected, strlen(expected)) != 0)
+            fail_msg("expected: %s\ngot:      %s", expected, why ? why : "(nothing)");
+    }
+}
+
+static void a_line_too_long_is_refused_not_cut(void **state) {
+    _cleanup_free_ char *text = NULL, *why = NULL;
+    config *c = NULL;
+
+    (void) state;
+
+    assert_true(asprintf(&text, "[Agent]\nId=%0200d\n", 7) > 0);
+    assert_int_equal(load("c.conf", text, &c, &why), -EINVAL);
+    assert_non_null(strstr(why, "c.conf:2: the line has 203 characters, at most 198 are allowed"));
+}
+
+static void a_drop_in_replaces_and_is_named_in_errors(void **state) {
+    _cleanup_(config_freep)
+    config *c = NULL;
+    _cleanup_free_ char *why = NULL;
+    config *none = NULL;
+
+    (void) state;
+
+    write_file("d.conf.d/10-id.conf", "[Agent]\nId=agent-2\n");
+    write_file("d.conf.d/ignored.txt", "nonsense\n");
+    assert_int_equal(load("d.conf", good, &c, &why), 0);
+    assert_string_equal(c->agent_id, "agent-2");
+
+    write_file("d.conf.d/20-wrong.conf", "[Health]\n\nPort=1\n");
+    assert_int_equal(load("d.conf", good, &none, &why), -EINVAL);
+    assert_non_null(strstr(why, "d.conf.d/20-wrong.conf:3: [Health] has no setting Port="));
+}
+
+static void a_missing_file_is_named(void **state) {
+    _cleanup_free_ char *why = NULL;
+    config *c = NULL;
+
+    (void) state;
+
+    assert_int_equal(config_load("/nowhere/writebackd.conf", &c, &why), -ENOENT);
+    assert_string_equal(why, "/nowhere/writebackd.conf: cannot be read: No such file or directory");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everything_written_down_is_read),
+        cmocka_unit_test(what_is_wrong_is_told_with_line_and_cure),
+        cmocka_unit_test(a_line_too_long_is_refused_not_cut),
+        cmocka_unit_test(a_drop_in_replaces_and_is_named_in_errors),
+        cmocka_unit_test(a_missing_file_is_named),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
