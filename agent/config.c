@@ -47,20 +47,28 @@ static void fail_for_memory(reader *r) {
 /* ---- Values
  * -------------------------------------------------------------------------------------- */
 
-static config_setting *take(config_section *s, const char *key) {
-    for (size_t i = 0; i < s->n_settings; i++)
-        if (strcmp(s->settings[i].key, key) == 0) {
-            s->settings[i].used = true;
-            return &s->settings[i];
-        }
+/* The setting, which must not stand there twice; NULL where it is not there. */
+static config_setting *take(reader *r, config_section *s, const char *key) {
+    config_setting *found = NULL;
 
-    return NULL;
+    for (size_t i = 0; i < s->n_settings; i++) {
+        config_setting *setting = &s->settings[i];
+
+        if (strcmp(setting->key, key) != 0)
+            continue;
+        if (found)
+            fail(r, -EINVAL, &setting->place,
+                 "%s= stands here again; it was set in line %d already", key, found->place.line);
+        setting->used = true;
+        found = setting;
+    }
+    return found;
 }
 
 /* A value of one piece: continuation lines are joined without a gap. An empty value counts as not
  * set. */
 static char *get_text(reader *r, config_section *s, const char *key) {
-    config_setting *setting = take(s, key);
+    config_setting *setting = take(r, s, key);
     char *text, *to;
 
     if (!setting || setting->value[0] == '\0')
@@ -91,7 +99,7 @@ static char *need_text(reader *r, config_section *s, const char *key, const char
 /* A list: words between any of `separators`, and a new line. NULL-terminated; NULL where it is
  * empty. */
 static char **get_list(reader *r, config_section *s, const char *key, const char *separators) {
-    config_setting *setting = take(s, key);
+    config_setting *setting = take(r, s, key);
     _cleanup_free_ char *copy = NULL;
     char **list = NULL, *rest = NULL;
     size_t n = 0;
@@ -119,6 +127,25 @@ static char **get_list(reader *r, config_section *s, const char *key, const char
     return list;
 }
 
+/* A setting that may stand there several times, one value each. NULL where it is not there. */
+static char **get_repeated(reader *r, config_section *s, const char *key) {
+    char **list = calloc(s->n_settings + 1, sizeof(char *));
+    size_t n = 0;
+
+    for (size_t i = 0; list && i < s->n_settings; i++) {
+        if (strcmp(s->settings[i].key, key) != 0)
+            continue;
+
+        s->settings[i].used = true;
+        list[n] = strdup(s->settings[i].value);
+        if (!list[n++])
+            fail_for_memory(r);
+    }
+    if (!list)
+        fail_for_memory(r);
+    return list;
+}
+
 static void list_free(char **list) {
     for (char **p = list; p && *p; p++)
         free(*p);
@@ -127,7 +154,7 @@ static void list_free(char **list) {
 
 static secret *read_credential(reader *r, config_section *s, const char *key,
                                const char *fallback) {
-    config_setting *setting = take(s, key);
+    config_setting *setting = take(r, s, key);
     const char *name = setting && setting->value[0] ? setting->value : fallback;
     _cleanup_free_ char *path = NULL;
     secret *value = NULL;
@@ -171,14 +198,14 @@ static void read_agent(reader *r, config_section *s) {
         need_text(r, s, "Id", "the agent's name, as portals put it into `aud` of a request");
     c->tenant_id = get_text(r, s, "TenantId");
     if (c->tenant_id && !is_guid(c->tenant_id))
-        fail(r, -EINVAL, &take(s, "TenantId")->place,
+        fail(r, -EINVAL, &take(r, s, "TenantId")->place,
              "TenantId=%s is no tenant id; expected is a GUID such as "
              "72f988bf-86f1-41af-91ab-2d7cd011db47",
              c->tenant_id);
 
     c->state_directory = get_text(r, s, "StateDirectory");
     if (c->state_directory && c->state_directory[0] != '/')
-        fail(r, -EINVAL, &take(s, "StateDirectory")->place,
+        fail(r, -EINVAL, &take(r, s, "StateDirectory")->place,
              "StateDirectory=%s: expected is an absolute path", c->state_directory);
     if (!c->state_directory)
         c->state_directory = strdup(state ? state : DEFAULT_STATE_DIRECTORY);
@@ -200,13 +227,13 @@ static void read_relay(reader *r, config_section *s) {
     error = relay_config_parse(string, c, &why);
     explicit_bzero(string, strlen(string));
     if (error < 0) {
-        fail(r, error, &take(s, "ConnectionString")->place, "ConnectionString=: %s",
+        fail(r, error, &take(r, s, "ConnectionString")->place, "ConnectionString=: %s",
              why ? why : strerror(-error));
         return;
     }
     if (c->key) {
         fail(
-            r, -EINVAL, &take(s, "ConnectionString")->place,
+            r, -EINVAL, &take(r, s, "ConnectionString")->place,
             "ConnectionString= holds the key itself; take `SharedAccessKey=…` out, put the key into a "
             "credential and name that in SharedAccessKeyCredential=");
         return;
@@ -221,7 +248,7 @@ static void read_relay(reader *r, config_section *s) {
 }
 
 static directory_policy_hints get_policy_hints(reader *r, config_section *s) {
-    config_setting *setting = take(s, "PolicyHints");
+    config_setting *setting = take(r, s, "PolicyHints");
 
     if (!setting || strcmp(setting->value, "require") == 0)
         return POLICY_HINTS_REQUIRE;
@@ -256,7 +283,7 @@ static void read_directory(reader *r, config_section *s) {
     for (char **name = d->controllers; name && *name; name++)
         if (strncasecmp(*name, "localhost", 9) == 0 || strstr(*name, "://"))
             fail(
-                r, -EINVAL, &take(s, "Controllers")->place,
+                r, -EINVAL, &take(r, s, "Controllers")->place,
                 "Controllers=%s: expected is the name that the controller's certificate bears, with an "
                 "optional :port; neither localhost nor an address with ldaps://",
                 *name);
@@ -267,9 +294,7 @@ static void read_directory(reader *r, config_section *s) {
     d->ca_file = get_text(r, s, "CaFile");
     d->ca_directory = get_text(r, s, "CaDirectory");
     d->policy_hints = get_policy_hints(r, s);
-    /* A DN holds spaces and semicolons are escaped in it, so only a new line separates two of them.
-     */
-    d->privileged_groups = get_list(r, s, "PrivilegedGroups", "\n");
+    d->privileged_groups = get_repeated(r, s, "PrivilegedGroup");
 }
 
 static void read_issuer(reader *r, config_section *s) {
@@ -282,14 +307,15 @@ static void read_issuer(reader *r, config_section *s) {
     i->url = need_text(r, s, "Url",
                        "the token's `iss`, such as https://login.microsoftonline.com/TENANT/v2.0");
     if (i->url && !is_https(i->url))
-        fail(r, -EINVAL, &take(s, "Url")->place, "Url=%s: expected is an https:// address", i->url);
+        fail(r, -EINVAL, &take(r, s, "Url")->place, "Url=%s: expected is an https:// address",
+             i->url);
 
     i->audience =
         need_text(r, s, "Audience", "the token's `aud`: the application id of this agent's API");
     i->tenant = get_text(r, s, "TenantId");
     i->metadata_url = get_text(r, s, "MetadataUrl");
     if (i->metadata_url && !is_https(i->metadata_url))
-        fail(r, -EINVAL, &take(s, "MetadataUrl")->place,
+        fail(r, -EINVAL, &take(r, s, "MetadataUrl")->place,
              "MetadataUrl=%s: expected is an https:// address", i->metadata_url);
     i->ca_file = get_text(r, s, "CaFile");
     i->proxy = get_text(r, s, "Proxy");
@@ -299,7 +325,7 @@ static void read_authorization(reader *r, config_section *s) {
     r->into->allowed_clients = get_list(r, s, "AllowedClients", " \t\n");
     for (char **id = r->into->allowed_clients; id && *id; id++)
         if (!is_guid(*id))
-            fail(r, -EINVAL, &take(s, "AllowedClients")->place,
+            fail(r, -EINVAL, &take(r, s, "AllowedClients")->place,
                  "AllowedClients=: %s is no application id; expected are GUIDs separated by spaces",
                  *id);
 }

@@ -178,34 +178,36 @@ static int continue_value(config_setting *s, const char *value) {
     return 0;
 }
 
-static config_setting *find_setting(config_section *section, const char *key) {
-    for (size_t i = 0; i < section->n_settings; i++)
-        if (strcmp(section->settings[i].key, key) == 0)
-            return &section->settings[i];
-
-    return NULL;
-}
-
 static void setting_done(config_setting *s) {
     free(s->key);
     free(s->value);
     free(s->place.file);
 }
 
-static int put_setting(parser *p, config_section *section, config_setting *s, const char *key,
-                       const char *value) {
-    if (s) {
-        setting_done(s);
-    } else {
-        config_setting *larger =
-            reallocarray(section->settings, section->n_settings + 1, sizeof(config_setting));
-        if (!larger)
-            return -ENOMEM;
+/* Drops what earlier files said of this key: a later file replaces it. */
+static void forget_earlier_files(const parser *p, config_section *section, const char *key) {
+    size_t kept = 0;
 
-        section->settings = larger;
-        s = &section->settings[section->n_settings++];
+    for (size_t i = 0; i < section->n_settings; i++) {
+        config_setting *s = &section->settings[i];
+
+        if (strcmp(s->key, key) == 0 && strcmp(s->place.file, p->path) != 0)
+            setting_done(s);
+        else
+            section->settings[kept++] = *s;
     }
+    section->n_settings = kept;
+}
 
+static int add_setting(parser *p, config_section *section, const char *key, const char *value) {
+    config_setting *larger, *s;
+
+    larger = reallocarray(section->settings, section->n_settings + 1, sizeof(config_setting));
+    if (!larger)
+        return -ENOMEM;
+
+    section->settings = larger;
+    s = &section->settings[section->n_settings++];
     *s = (config_setting){.key = strdup(key), .value = strdup(value)};
     p->last = s;
     return s->key && s->value ? set_place(p, p->number, &s->place) : -ENOMEM;
@@ -214,7 +216,7 @@ static int put_setting(parser *p, config_section *section, config_setting *s, co
 static int on_value(void *userdata, const char *header, const char *key, const char *value) {
     parser *p = userdata;
     config_section *section;
-    config_setting *s;
+    int r;
 
     if (p->r < 0)
         return 0;
@@ -224,16 +226,12 @@ static int on_value(void *userdata, const char *header, const char *key, const c
         return 0;
 
     if (p->continues && p->last && strcmp(p->last->key, key) == 0) {
-        if (continue_value(p->last, value) < 0)
-            fail_for_memory(p);
-        return p->r == 0;
+        r = continue_value(p->last, value);
+    } else {
+        forget_earlier_files(p, section, key);
+        r = add_setting(p, section, key, value);
     }
-
-    s = find_setting(section, key);
-    if (s && strcmp(s->place.file, p->path) == 0)
-        fail(p, p->number, "%s= stands here again; it was set in line %d already", key,
-             s->place.line);
-    else if (put_setting(p, section, s, key, value) < 0)
+    if (r < 0)
         fail_for_memory(p);
     return p->r == 0;
 }

@@ -39,7 +39,7 @@ typedef struct config_file {
 } config_file;
 
 /* Reads the file and its drop-ins. A setting in a later file replaces that of an earlier one; one
- * that stands twice in the same file is an error.
+ * that stands twice in the same file is listed twice.
  *
  * Returns 0; negative errno with a malloc(3)ed text "FILE:LINE: what is wrong" in *ret_why (NULL
  * where memory is out). */

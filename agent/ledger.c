@@ -153,6 +153,7 @@ static bool find_entry(job *j) {
 }
 
 static void run_begin(job *j) {
+    usec_t keep_until = j->expires + KEEP_AFTER_EXPIRY;
     sqlite3_stmt *s;
 
     drop_old_entries(j);
@@ -166,7 +167,7 @@ static void run_begin(job *j) {
 
     (void) sqlite3_bind_text(s, 1, j->id, -1, SQLITE_STATIC);
     (void) sqlite3_bind_blob(s, 2, j->fingerprint, REQUEST_FINGERPRINT_SIZE, SQLITE_STATIC);
-    (void) sqlite3_bind_int64(s, 3, (sqlite3_int64) (j->expires + KEEP_AFTER_EXPIRY));
+    (void) sqlite3_bind_int64(s, 3, (sqlite3_int64) keep_until);
     finish_statement(j, s);
     j->entry.state = LEDGER_NEW;
 }

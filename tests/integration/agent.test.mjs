@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The whole agent, from the cloud to the directory and back: what the contract says, on a real directory.
+// Run in a lab: tests/lab/run node --test tests/integration/agent.test.mjs
+
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+
+import { Client } from '../lab/cloud/client.mjs';
+import { bind, look } from './ad.mjs';
+
+const { env } = process;
+const client = Client.fromEnvironment();
+const OLD_PASSWORD = env.WRITEBACK_LAB_USER_PASSWORD;
+
+const role = (id) => ({ wids: [id] });
+const PASSWORD_ADMINISTRATOR = role('966707d0-3269-4727-9be2-8c3a10f19b9d');
+const USER_ADMINISTRATOR = role('fe930be7-5e62-47db-91af-98c3a49a38b1');
+const GLOBAL_ADMINISTRATOR = role('62e90394-69f5-4237-9190-012177145e10');
+const NOBODY = { wids: [] };
+const SERVICE = { idtyp: 'app', roles: ['Password.Reset.All'], wids: null };
+const ADMIN_CENTER = { ...PASSWORD_ADMINISTRATOR, azp: '00000006-0000-0ff1-ce00-000000000000' };
+
+const upn = (name) => ({ userPrincipalName: `${name}@corp.example` });
+const reset = (user, newPassword, more = {}) => ({ operation: 'reset', user, newPassword, ...more });
+const check = (user) => ({ operation: 'check', user });
+
+// Every password of these tests, none of which may turn up anywhere.
+const passwords = [];
+function newPassword(length = 20) {
+  const password = `Ab1!${randomUUID().replaceAll('-', '')}`.slice(0, length);
+  passwords.push(password);
+  return password;
+}
+
+const log = () => readFileSync(env.WRITEBACK_LAB_LOG, 'utf8');
+/** The events of one request, in their order. */
+function eventsOf(id) {
+  return log().split(/^(?=\d{4}-\d\d-\d\dT)/m)
+    .filter((entry) => entry.includes(`WRITEBACK_REQUEST_ID=${id}`))
+    .map((entry) => Number(/^\S+ \S+ (\d+)/.exec(entry)[1]));
+}
+
+function assertProblem(answer, status, code, eventId) {
+  assert.deepEqual(
+    { status: answer.status, code: answer.json?.code, eventId: answer.json?.eventId },
+    { status, code, eventId }, JSON.stringify(answer.json));
+  assert.match(answer.headers['content-type'], /^application\/problem\+json/);
+  assert.equal(answer.json.status, status);
+  assert.equal(typeof answer.json.title, 'string');
+  assert.ok(Array.isArray(answer.json.steps));
+}
+
+before(async () => {
+  const answer = await client.health();
+  assert.equal(answer.status, 200, answer.reason);
+});
+after(() => client.close());
+
+test('the blade says that the agent is up and running', async () => {
+  const { status, headers, json } = await client.health();
+  assert.equal(status, 200);
+  assert.match(headers['content-type'], /^application\/health\+json/);
+  assert.equal(json.serviceId, 'agent-lab');
+  assert.equal(json.blade.visible, true);
+  assert.equal(json.blade.state, 'upAndRunning');
+  assert.equal(json.checks['relay:primary'][0].status, 'pass');
+  assert.equal(json.checks['directory:corp.example'][0].status, 'pass');
+});
+
+test('the keys are public and no more than that', async () => {
+  const { status, headers, json } = await client.request('GET', '/v1/keys');
+  assert.equal(status, 200);
+  assert.match(headers['content-type'], /^application\/jwk-set\+json/);
+  assert.deepEqual(json.keys.map(({ use }) => use).sort(), ['enc', 'sig']);
+  for (const key of json.keys)
+    assert.deepEqual(Object.keys(key).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
+});
+
+test('a reset lands in the directory within a second', async () => {
+  const password = newPassword();
+  const answer = await client.ask(reset(upn('alice'), password), PASSWORD_ADMINISTRATOR);
+  assert.equal(answer.status, 200, JSON.stringify(answer.json));
+  assert.equal(answer.json.id, answer.payload.jti);
+  assert.equal(answer.json.status, 'succeeded');
+  assert.equal(answer.json.eventId, 31010);
+  assert.equal(answer.json.event, 'ResetUserPasswordByAdminSuccess');
+  assert.equal(answer.json.domainController, env.WRITEBACK_LAB_DC);
+  assert.equal(answer.json.mustChangeAtNextSignIn, false);
+  assert.ok(Math.abs(Date.parse(answer.json.passwordLastSet) - Date.now()) < 60_000);
+  assert.deepEqual(answer.json.warnings, []);
+  assert.equal(bind('alice', password), 'yes');
+  assert.equal(bind('alice', OLD_PASSWORD), '52e');
+  assert.deepEqual(eventsOf(answer.payload.jti), [31009, 31010]);
+});
+
+test('a service resets by its app role, with events of its own', async () => {
+  const password = newPassword();
+  const answer = await client.ask(reset(upn('oscar'), password), SERVICE);
+  // In OU=Other the agent's own account has no rights: the directory says so.
+  assertProblem(answer, 403, 'ADPermissionsError', 33004);
+  assert.equal(bind('oscar', OLD_PASSWORD), 'yes');
+  assert.deepEqual(eventsOf(answer.payload.jti), [31001, 33004, 31003]);
+});
+
+test('each identifier of the contract finds the account', async () => {
+  const { objectGUID, objectSid } = look('alice', 'objectGUID', 'objectSid');
+  const hex = objectGUID.toString('hex');
+  const swapped = [3, 2, 1, 0, 5, 4, 7, 6].map((i) => hex.slice(2 * i, 2 * i + 2)).join('') + hex.slice(16);
+  const dashed = swapped.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  const parts = [objectSid.readUIntBE(2, 6)];
+  for (let i = 0; i < objectSid[1]; i++) parts.push(objectSid.readUInt32LE(8 + 4 * i));
+
+  for (const user of [
+    { onPremisesImmutableId: objectGUID.toString('base64') },
+    { objectGuid: dashed },
+    { onPremisesSecurityIdentifier: `S-1-${parts.join('-')}` },
+    upn('alice'),
+    { onPremisesSamAccountName: 'alice', onPremisesDomainName: 'corp.example' },
+  ]) {
+    const answer = await client.ask(check(user), PASSWORD_ADMINISTRATOR);
+    assert.equal(answer.status, 200);
+    assert.equal(answer.json.allowed, true, JSON.stringify([user, answer.json]));
+  }
+
+  const grace = { onPremisesImmutableId: Buffer.from(Array.from({ length: 16 }, (_, i) => 16 + i)).toString('base64') };
+  assert.equal((await client.ask(check(grace), PASSWORD_ADMINISTRATOR)).json.allowed, true);
+});
+
+test('a filter cannot be smuggled in by an identifier', async () => {
+  for (const name of ['*', 'a*', 'alice)(objectClass=*', 'alice\\2a']) {
+    const user = { onPremisesSamAccountName: name, onPremisesDomainName: 'corp.example' };
+    assertProblem(await client.ask(reset(user, newPassword()), GLOBAL_ADMINISTRATOR), 404, 'ADUserNotFoundError', 33002);
+  }
+});
+
+test('two accounts with one source anchor are both left alone', async () => {
+  const anchor = Buffer.from(Array.from({ length: 16 }, (_, i) => 32 + i)).toString('base64');
+  assertProblem(await client.ask(reset({ onPremisesImmutableId: anchor }, newPassword()), GLOBAL_ADMINISTRATOR),
+    409, 'ADMultiMatchError', 33003);
+  assert.equal(bind('heidi', OLD_PASSWORD), 'yes');
+  assert.equal(bind('ivan', OLD_PASSWORD), 'yes');
+});
+
+test('a domain that the agent does not serve has no users', async () => {
+  const user = { onPremisesSamAccountName: 'alice', onPremisesDomainName: 'elsewhere.example' };
+  assertProblem(await client.ask(reset(user, newPassword()), GLOBAL_ADMINISTRATOR), 404, 'ADUserNotFoundError', 33002);
+});
+
+test('each rule of the policy that a password breaks is named', async () => {
+  const rules = async (name, password) => {
+    const answer = await client.ask(reset(upn(name), password), PASSWORD_ADMINISTRATOR);
+    assertProblem(answer, 422, 'ADPasswordPolicyError', 33008);
+    assert.equal(answer.json.retryable, false);
+    return answer.json.reasons;
+  };
+  passwords.push('Zq7!', 'zqzqzqzqzqzqzq');
+  assert.deepEqual(await rules('mustchange', 'Zq7!'), [{ rule: 'minimumPasswordLength', required: 7 }]);
+  assert.deepEqual(await rules('mustchange', 'zqzqzqzqzqzqzq'), [{ rule: 'passwordComplexity' }]);
+  assert.deepEqual(await rules('bob', newPassword(12)), [{ rule: 'minimumPasswordLength', required: 15 }]);
+  assert.deepEqual(await rules('erin', newPassword()), [{ rule: 'minimumPasswordAge', required: 86400 }]);
+  assert.equal(bind('erin', OLD_PASSWORD), 'yes');
+  assert.deepEqual((await rules('grace', OLD_PASSWORD)).map(({ rule }) => rule), ['passwordHistory']);
+});
+
+test('a locked account is unlocked by its reset, unless that is not wanted', async () => {
+  const kept = await client.ask(reset(upn('dave'), newPassword(), { unlockAccount: false }), PASSWORD_ADMINISTRATOR);
+  assert.equal(kept.status, 200, JSON.stringify(kept.json));
+  assert.equal(kept.json.accountUnlocked, false);
+  assert.deepEqual(kept.json.warnings, ['accountStillLocked']);
+  assert.equal(bind('dave', kept.payload.newPassword), '775');
+});
+
+test('must change at next sign-in is set after the reset', async () => {
+  const password = newPassword();
+  const answer = await client.ask(
+    reset(upn('ivan'), password, { forceChangePasswordNextSignIn: true }), PASSWORD_ADMINISTRATOR);
+  assert.equal(answer.status, 200, JSON.stringify(answer.json));
+  assert.equal(answer.json.mustChangeAtNextSignIn, true);
+  assert.equal(bind('ivan', password), '773');
+});
+
+test('passwords of any script arrive as they were typed', async () => {
+  const password = `Pä$$wörd-"€"-😀-${randomUUID().slice(0, 8)}`;
+  passwords.push(password);
+  const answer = await client.ask(reset(upn('heidi'), password), PASSWORD_ADMINISTRATOR);
+  assert.equal(answer.status, 200, JSON.stringify(answer.json));
+  assert.equal(bind('heidi', password), 'yes');
+});
+
+test('a disabled account is not given a password', async () => {
+  assertProblem(await client.ask(reset(upn('carol'), newPassword()), PASSWORD_ADMINISTRATOR), 423, 'ADUserAccountDisabled', 33005);
+});
+
+test('privileged accounts are for Global and Privileged Authentication Administrators', async () => {
+  for (const name of ['admin-protected', 'frank']) {
+    assertProblem(await client.ask(reset(upn(name), newPassword()), USER_ADMINISTRATOR), 403, 'TargetPrivileged', 35003);
+    assertProblem(await client.ask(reset(upn(name), newPassword()), SERVICE), 403, 'TargetPrivileged', 35003);
+    assert.equal(bind(name, OLD_PASSWORD), 'yes');
+  }
+  // AdminSDHolder takes the agent's own rights on the one, not on the other.
+  assertProblem(await client.ask(reset(upn('admin-protected'), newPassword()), GLOBAL_ADMINISTRATOR), 403, 'ADPermissionsError', 33004);
+  assert.equal((await client.ask(reset(upn('frank'), newPassword()), GLOBAL_ADMINISTRATOR)).status, 200);
+});
+
+test('who may not is refused, and the directory is not touched', async () => {
+  const before = look('grace', 'pwdLastSet').pwdLastSet;
+  const as = (claims) => client.ask(reset(upn('grace'), newPassword()), claims);
+  assertProblem(await as(NOBODY), 403, 'InitiatorNotAuthorized', 35001);
+  assertProblem(await as({ ...SERVICE, roles: ['Account.Unlock.All'] }), 403, 'InitiatorNotAuthorized', 35001);
+  assertProblem(await as({ ...PASSWORD_ADMINISTRATOR, upn: 'grace@corp.example' }), 403, 'InitiatorNotAuthorized', 35001);
+  const center = await as(ADMIN_CENTER);
+  assertProblem(center, 403, 'UnsupportedPortal', 35002);
+  assert.match(center.json.detail, /reset the password again in the Azure portal/);
+  assert.equal(look('grace', 'pwdLastSet').pwdLastSet, before);
+});
+
+test('only a good access token counts', async () => {
+  const before = look('grace', 'pwdLastSet').pwdLastSet;
+  const now = Math.floor(Date.now() / 1000);
+  const tokens = [
+    await client.token(PASSWORD_ADMINISTRATOR, { signer: 'stranger' }),
+    await client.token({ ...PASSWORD_ADMINISTRATOR, aud: 'another' }),
+    await client.token({ ...PASSWORD_ADMINISTRATOR, tid: randomUUID() }),
+    await client.token({ ...PASSWORD_ADMINISTRATOR, iss: 'https://elsewhere.example' }),
+    await client.token({ ...PASSWORD_ADMINISTRATOR, exp: now - 61, nbf: now - 3600, iat: now - 3600 }),
+    await client.token({ ...PASSWORD_ADMINISTRATOR, nbf: now + 600 }),
+    await client.token(PASSWORD_ADMINISTRATOR, { alg: 'RS512' }),
+    'eyJhbGciOiJub25lIn0.e30.',
+    'nonsense',
+  ];
+  for (const authorization of tokens) {
+    const payload = client.payload(reset(upn('grace'), newPassword(), { authorization }));
+    assertProblem(await client.send(await client.seal(payload)), 401, 'AuthTokenError', 32009);
+    assert.deepEqual(eventsOf(payload.jti), [32009]);
+  }
+  for (const alg of ['PS256', 'ES256']) {
+    const authorization = await client.token(PASSWORD_ADMINISTRATOR, { alg });
+    const answer = await client.send(await client.seal(client.payload({ ...check(upn('grace')), authorization })));
+    assert.equal(answer.json.allowed, true, alg);
+  }
+  assert.equal(look('grace', 'pwdLastSet').pwdLastSet, before);
+});
+
+test('new keys of the issuer are learned, and old ones forgotten', async () => {
+  const old = await client.token(PASSWORD_ADMINISTRATOR);
+  await client.control('issuer', { rollover: 'forget' });
+  const ask = async (authorization) =>
+    client.send(await client.seal(client.payload({ ...check(upn('alice')), authorization })));
+  assert.equal((await ask(await client.token(PASSWORD_ADMINISTRATOR))).json.allowed, true);
+  assertProblem(await ask(old), 401, 'AuthTokenError', 32009);
+});
+
+test('what cannot be opened is refused with one answer', async () => {
+  const payload = () => client.payload(reset(upn('alice'), newPassword(), { authorization: 'eyJ.x.y' }));
+  const good = await client.seal(payload());
+  const [header, ...rest] = good.split('.');
+  const bodies = [
+    'nonsense', '....', good.slice(0, -4), `${good}.x`, [header, ...rest.slice(0, 3), `A${rest[3].slice(1)}`].join('.'),
+    await client.seal(payload(), { header: { zip: 'DEF' } }),
+    await client.seal(payload(), { header: { kid: 'unknown' } }),
+    await client.seal(payload(), { header: { enc: 'A128GCM' } }),
+    await client.seal(payload(), { header: { jku: 'https://elsewhere.example' } }),
+  ];
+  for (const body of bodies) assertProblem(await client.send(body), 400, 'DecryptionError', 32004);
+});
+
+test('what was opened and is malformed is refused with one answer', async () => {
+  const authorization = await client.token(PASSWORD_ADMINISTRATOR);
+  const good = () => client.payload(reset(upn('alice'), newPassword(), { authorization }));
+  const bad = [
+    '', '[]', 'nonsense', '{"jti":'.repeat(100), `{"a":${'['.repeat(50)}${']'.repeat(50)}}`,
+    { ...good(), jti: 'short' }, { ...good(), operation: 'delete' }, { ...good(), user: {} },
+    { ...good(), newPassword: '' }, { ...good(), newPassword: 'x\0y' }, { ...good(), newPassword: 'x'.repeat(257) },
+    { ...good(), aud: 'another' }, { ...good(), more: 1 },
+    JSON.stringify(good()).replace('{', '{"jti":"another-one",'),
+  ];
+  for (const payload of bad)
+    assertProblem(await client.send(await client.seal(payload)), 400, 'InputValidationError', 32003);
+});
+
+test('a request has its time', async () => {
+  const authorization = await client.token(PASSWORD_ADMINISTRATOR);
+  const now = Math.floor(Date.now() / 1000);
+  for (const times of [{ iat: now - 300, exp: now - 61 }, { iat: now, exp: now + 601 }, { iat: now + 90, exp: now + 100 }]) {
+    const payload = { ...client.payload(reset(upn('alice'), newPassword(), { authorization })), ...times };
+    assertProblem(await client.send(await client.seal(payload)), 410, 'RequestExpired', 35007);
+  }
+});
+
+test('a repeated request gets its first answer again and has one effect', async () => {
+  const authorization = await client.token(PASSWORD_ADMINISTRATOR);
+  const payload = client.payload(reset(upn('paul'), newPassword(), { authorization }));
+  const [first, second] = await Promise.all([client.seal(payload), client.seal(payload)]
+    .map(async (jwe) => client.send(await jwe)));
+  assert.equal(first.status, 200, JSON.stringify(first.json));
+  assert.deepEqual(second.json, first.json);
+  const { pwdLastSet } = look('paul', 'pwdLastSet');
+  assert.deepEqual((await client.send(await client.seal(payload))).json, first.json);
+  assert.equal(look('paul', 'pwdLastSet').pwdLastSet, pwdLastSet);
+
+  const other = { ...payload, newPassword: newPassword() };
+  assertProblem(await client.send(await client.seal(other)), 409, 'RequestConflict', 35006);
+  assertProblem(await client.send(await client.seal({ ...payload, unlockAccount: false })), 409, 'RequestConflict', 35006);
+  assert.equal(bind('paul', payload.newPassword), 'yes');
+});
+
+test('a check tells whether the button is to be offered, and changes nothing', async () => {
+  const before = look('carol', 'pwdLastSet').pwdLastSet;
+  const ask = async (name, claims) => (await client.ask(check(upn(name)), claims)).json;
+  const reason = async (name, claims) => (await ask(name, claims)).reasons[0]?.code;
+
+  const alice = await ask('alice', PASSWORD_ADMINISTRATOR);
+  assert.equal(alice.allowed, true);
+  assert.deepEqual(alice.reasons, []);
+  assert.deepEqual(alice.account, { enabled: true, lockedOut: false, privileged: false, protected: false, mustChange: false });
+  assert.equal((await ask('mustchange', PASSWORD_ADMINISTRATOR)).account.mustChange, true);
+  assert.equal(await reason('carol', PASSWORD_ADMINISTRATOR), 'ADUserAccountDisabled');
+  assert.equal(await reason('admin-protected', USER_ADMINISTRATOR), 'TargetPrivileged');
+  assert.equal(await reason('nobody', USER_ADMINISTRATOR), 'ADUserNotFoundError');
+  assert.equal(await reason('alice', ADMIN_CENTER), 'UnsupportedPortal');
+  const stranger = await ask('alice', NOBODY);
+  assert.equal(stranger.reasons[0].code, 'InitiatorNotAuthorized');
+  assert.equal(stranger.account, undefined, 'a person without a role learns nothing of others');
+  assert.equal((await ask('alice', { ...NOBODY, upn: 'alice@corp.example' })).allowed, true);
+  assert.equal(look('carol', 'pwdLastSet').pwdLastSet, before);
+});
+
+test('paths, methods, types and sizes', async () => {
+  const jose = { 'Content-Type': 'application/jose' };
+  assertProblem(await client.request('GET', '/v1/nothing'), 404, 'NotFound', 35040);
+  const wrong = await client.request('DELETE', '/v1/keys');
+  assertProblem(wrong, 405, 'MethodNotAllowed', 35041);
+  assert.equal(wrong.headers.allow, 'GET');
+  assert.equal((await client.request('GET', '/v1/requests')).headers.allow, 'POST');
+  assertProblem(await client.request('POST', '/v1/requests', { body: '{}', headers: { 'Content-Type': 'application/json' } }),
+    415, 'UnsupportedMediaType', 35043);
+  assertProblem(await client.request('POST', '/v1/requests', { body: 'x'.repeat(256 * 1024), headers: jose }), 400, 'DecryptionError', 32004);
+  assertProblem(await client.request('POST', '/v1/requests', { body: 'x'.repeat(256 * 1024 + 1), headers: jose }), 413, 'ContentTooLarge', 35042);
+});
+
+test('the relay is cut: the agent says so, comes back by itself, and is as before', async () => {
+  await client.control('relay', { cut: true });
+  assert.equal((await client.health()).fromAgent, false);
+  const ready = async () => (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/readyz`)).status;
+  for (const end = Date.now() + 10_000; (await ready()) !== 503 && Date.now() < end;);
+  assert.equal(await ready(), 503);
+  const local = await (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/healthz`)).json();
+  assert.equal(local.blade.visible, false);
+  assert.ok(local.blade.reasons.length > 0);
+
+  await client.control('relay', { cut: false });
+  for (const end = Date.now() + 30_000; (await ready()) !== 200 && Date.now() < end;);
+  assert.equal((await client.ask(check(upn('alice')), PASSWORD_ADMINISTRATOR)).json.allowed, true);
+});
+
+test('no password and no token is in the log, the answers or the state directory', () => {
+  const folder = env.WRITEBACK_LAB_AGENT_CONFIG.replace(/[^/]+$/, 'state/');
+  const places = { log: log(), ledger: readFileSync(`${folder}ledger.sqlite`, 'latin1') };
+  for (const [place, text] of Object.entries(places)) {
+    for (const password of passwords)
+      assert.ok(!text.includes(password) && !text.includes(Buffer.from(password, 'utf16le').toString('latin1')), place);
+    assert.ok(!/eyJ[\w-]{20}/.test(text), `a token in the ${place}`);
+  }
+});

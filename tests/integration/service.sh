@@ -1,0 +1,213 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The agent as a service under a real systemd: installed by `make install`, started by its unit with all
+# of its hardening, in a lab.
+#
+#     sudo tests/lab/run --no-agent tests/integration/service.sh BUILD
+#
+# A copy-on-write view of this host boots in a container, in the lab's network. Nothing of the host is
+# changed.
+set -euo pipefail
+
+BUILD=$1
+HERE=$(cd "$(dirname "$0")" && pwd)
+TREE=$(cd "$HERE/../.." && pwd)
+SCRATCH=$WRITEBACK_LAB_SCRATCH
+VIEW=$SCRATCH/service
+CONFIG=/etc/writeback/writebackd.conf
+
+# ---- Outside: a view of this host, with the agent installed --------------------------------------
+
+make_view() {
+    mkdir -p "$VIEW"
+    mount -t tmpfs -o mode=755 writeback-service "$VIEW"
+    mkdir "$VIEW/upper" "$VIEW/work" "$VIEW/root"
+    mount -t overlay -o "lowerdir=/,upperdir=$VIEW/upper,workdir=$VIEW/work" overlay "$VIEW/root"
+    ROOT=$VIEW/root
+    # Nothing of this host but the agent runs in it.
+    : >"$ROOT/etc/machine-id"
+    rm -rf "$ROOT/var/log/journal"
+}
+
+# The lab's configuration, as an administrator would install it: secrets become credentials of the unit.
+install_agent() {
+    make -C "$BUILD" install DESTDIR="$ROOT" >"$SCRATCH/log/install.log"
+    install -D -m 644 "$WRITEBACK_LAB_AGENT_CONFIG" "$ROOT$CONFIG"
+    sed -i -e '/^StateDirectory=/d' -e '/Credential=/d' "$ROOT$CONFIG"
+    install -d -m 700 "$ROOT/etc/writeback/credentials"
+    install -m 600 -t "$ROOT/etc/writeback/credentials" "$SCRATCH"/agent/credentials/*
+    # The authority's certificate lies where the service's sandbox lets it be read.
+    install -m 644 "$WRITEBACK_LAB_DC_CA" "$ROOT/etc/writeback/ca.pem"
+    sed -i 's|^CaFile=.*|CaFile=/etc/writeback/ca.pem|' "$ROOT$CONFIG"
+}
+
+install_test() {
+    cat >"$ROOT/etc/systemd/system/writeback-test.target" <<'UNIT'
+[Unit]
+Requires=writeback-test.service
+After=writeback-test.service
+AllowIsolate=yes
+UNIT
+    cat >"$ROOT/etc/systemd/system/writeback-test.service" <<UNIT
+[Unit]
+DefaultDependencies=no
+Requires=sysinit.target
+Wants=dbus.service
+After=sysinit.target dbus.service
+SuccessAction=exit
+FailureAction=exit
+[Service]
+Type=oneshot
+EnvironmentFile=/writeback-test.env
+ExecStart=$HERE/service.sh --inside
+StandardOutput=file:$SCRATCH/service.out
+StandardError=file:$SCRATCH/service.out
+TimeoutStartSec=180
+UNIT
+    env | grep '^WRITEBACK_LAB_' >"$ROOT/writeback-test.env"
+}
+
+outside() {
+    make_view
+    install_agent
+    install_test
+    timeout 240 systemd-nspawn -D "$ROOT" --register=no --keep-unit --quiet --console=pipe \
+        --bind="$SCRATCH" --bind-ro="$TREE" --bind-ro="$WRITEBACK_LAB_CACHE" --bind-ro=/etc/hosts \
+        --boot systemd.unit=writeback-test.target >"$SCRATCH/log/service.log" 2>&1 </dev/null || true
+    cat "$SCRATCH/service.out"
+    grep -q '^# fail 0$' "$SCRATCH/service.out"
+}
+
+# ---- Inside: one test after the other, as an administrator would look ----------------------------
+
+passed=0 failed=0
+check() {
+    local name=$1
+    shift
+    if "$@" >/tmp/said 2>&1; then
+        echo "ok - $name"
+        passed=$((passed + 1))
+    else
+        echo "not ok - $name"
+        sed 's/^/    /' /tmp/said
+        systemctl status --no-pager --full writebackd 2>&1 | tail -n 20 | sed 's/^/    /'
+        failed=$((failed + 1))
+    fi
+}
+
+within() { # SECONDS COMMAND…: waits for a state that nobody announces
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        ((SECONDS < end)) || return 1
+        sleep 0.05
+    done
+}
+
+entries() { journalctl --no-pager --output=cat -u writebackd "$@"; }
+has_event() { [[ $(entries "WRITEBACK_EVENT=$1") ]]; }
+is_ready() { curl --silent --fail --output /dev/null "$WRITEBACK_LAB_HEALTH_URL/readyz"; }
+status_line() { systemctl show --property=StatusText --value writebackd; }
+main_pid() { systemctl show --property=MainPID --value writebackd; }
+
+starts_and_is_ready() {
+    systemd-sysusers && systemctl start writebackd && within 30 is_ready
+}
+runs_as_its_own_user() {
+    [[ $(ps -o user= -p "$(main_pid)") == writeback ]]
+}
+status_tells_what_is_connected() {
+    status_line
+    [[ $(status_line) == *"relay primary connected"* && $(status_line) == *"$WRITEBACK_LAB_DC ok"* ]]
+}
+journal_has_fields() {
+    journalctl --no-pager -o json -u writebackd WRITEBACK_EVENT=31019 | head -n 1 |
+        jq -e '.MESSAGE_ID | endswith("31019")' &&
+        journalctl --no-pager -o json -u writebackd WRITEBACK_EVENT=31015 | head -n 1 |
+        jq -e '.PRIORITY == "6" and .DOCUMENTATION == "man:writeback-events(7)"'
+}
+memory_is_locked() {
+    ! has_event 35035 && (($(sed -n 's/^VmLck:\s*\([0-9]*\) kB/\1/p' "/proc/$(main_pid)/status") > 0))
+}
+no_core_dumps() {
+    # A process that cannot be dumped has its /proc files owned by root.
+    [[ $(stat -c %U "/proc/$(main_pid)/environ") == root ]]
+}
+a_reset_works() {
+    node "$HERE/reset-once.mjs" alice
+}
+catalog_explains() {
+    node "$HERE/reset-once.mjs" carol
+    journalctl --update-catalog
+    journalctl --no-pager -x -u writebackd WRITEBACK_EVENT=33005 | grep 'Enable the account in the directory'
+}
+state_is_private() {
+    [[ $(stat -c '%U %a' /var/lib/writeback) == 'writeback 700' &&
+    $(stat -c '%U %a' /var/lib/writeback/keys.json) == 'writeback 600' &&
+    $(stat -c '%U %a' /var/lib/writeback/ledger.sqlite) == 'writeback 600' ]]
+}
+keys_survive_a_restart() {
+    local before
+    before=$(sha256sum </var/lib/writeback/keys.json)
+    systemctl restart writebackd && within 30 is_ready && [[ $(sha256sum </var/lib/writeback/keys.json) == "$before" ]]
+}
+reload_takes_over() {
+    local pid
+    pid=$(main_pid)
+    sed -i 's/^Id=.*/Id=agent-renamed/' "$CONFIG"
+    systemctl reload writebackd
+    within 30 is_ready && [[ $(main_pid) == "$pid" ]]
+}
+reload_of_nonsense_keeps_the_old() {
+    cp "$CONFIG" /tmp/good
+    echo 'Nonsense=1' >>"$CONFIG"
+    systemctl reload writebackd
+    within 10 has_event 35037 && entries WRITEBACK_EVENT=35037 | grep "$CONFIG:[0-9]*: \[Health\] has no setting Nonsense=" &&
+        is_ready
+}
+wrong_configuration_ends_with_78() {
+    systemctl stop writebackd
+    ! systemctl start writebackd
+    systemctl show --property=ExecMainStatus,NRestarts writebackd
+    [[ $(systemctl show --property=ExecMainStatus --value writebackd) == 78 &&
+    $(systemctl show --property=NRestarts --value writebackd) == 0 ]] &&
+        entries WRITEBACK_EVENT=32005 | grep "$CONFIG:"
+}
+starts_without_directory_and_relay() {
+    cp /tmp/good "$CONFIG"
+    sed -i -e 's/^Controllers=.*/Controllers=nowhere.corp.example/' -e 's/relay\.lab\.example/nowhere.lab.example/' "$CONFIG"
+    systemctl reset-failed writebackd
+    systemctl start writebackd && within 20 has_event 31034 && within 20 has_event 35032 && ! is_ready &&
+        [[ $(systemctl is-active writebackd) == active ]]
+}
+stops_cleanly() {
+    systemctl stop writebackd &&
+        [[ $(systemctl show --property=Result --value writebackd) == success ]] && has_event 31016
+}
+
+inside() {
+    check 'it starts by its unit and is ready' starts_and_is_ready
+    check 'it runs as its own user' runs_as_its_own_user
+    check 'STATUS= tells what is connected' status_tells_what_is_connected
+    check 'the journal has its fields' journal_has_fields
+    check 'its memory is locked' memory_is_locked
+    check 'it cannot be dumped' no_core_dumps
+    check 'a reset works inside of the sandbox' a_reset_works
+    check 'journalctl -x tells what to do' catalog_explains
+    check 'its state is its own' state_is_private
+    check 'its keys survive a restart' keys_survive_a_restart
+    check 'a reload takes the new configuration over' reload_takes_over
+    check 'a reload of nonsense keeps the old one' reload_of_nonsense_keeps_the_old
+    check 'a wrong configuration ends with status 78 and no restart' wrong_configuration_ends_with_78
+    check 'it starts without directory and relay, says so and keeps trying' starts_without_directory_and_relay
+    check 'it stops cleanly' stops_cleanly
+    echo "# pass $passed"
+    echo "# fail $failed"
+}
+
+if [[ $1 == --inside ]]; then
+    inside
+else
+    outside
+fi
