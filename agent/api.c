@@ -21,8 +21,7 @@ static void respond_json(relay_request *q, const char *content_type, const json_
 }
 
 static void get_health(const api *a, relay_request *q) {
-    _cleanup_(json_freep)
-    json_t *document = health_document(a->health);
+    _cleanup_(json_freep) json_t *document = health_document(a->health);
 
     respond_json(q, "application/health+json", document);
 }

@@ -416,8 +416,7 @@ static int set_defaults(config *c) {
 }
 
 int config_load(const char *path, config **ret, char **ret_why) {
-    _cleanup_(config_freep)
-    config *c = calloc(1, sizeof(config));
+    _cleanup_(config_freep) config *c = calloc(1, sizeof(config));
     reader r = {.into = c};
 
     assert(path);

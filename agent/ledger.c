@@ -300,8 +300,7 @@ int ledger_finish(ledger *l, const char *id, bool is_final, int status, const ch
 }
 
 int ledger_new(sd_event *event, const char *path, ledger **ret) {
-    _cleanup_(ledger_freep)
-    ledger *l = NULL;
+    _cleanup_(ledger_freep) ledger *l = NULL;
     int r;
 
     assert(event);

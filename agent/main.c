@@ -177,8 +177,7 @@ static void block_signals(void) {
 }
 
 static int run(const char *path, config *c) {
-    _cleanup_(service_freep)
-    service *s = NULL;
+    _cleanup_(service_freep) service *s = NULL;
     sd_event *event = NULL;
     int r;
 

@@ -598,8 +598,7 @@ static void verify(operation *op) {
  * ------------------------------------------------------------------------------- */
 
 static void open_request(operation *op) {
-    _cleanup_(secret_freep)
-    secret *text = NULL;
+    _cleanup_(secret_freep) secret *text = NULL;
     _cleanup_free_ char *reason = NULL;
     const operations_context *context = &op->set->context;
     const char *why = NULL;
@@ -662,8 +661,7 @@ void operations_begin(operations *o, relay_request *q) {
 
 int operations_new(const operations_context *context, operations_idle_fn on_idle, void *userdata,
                    operations **ret) {
-    _cleanup_(operations_freep)
-    operations *o = NULL;
+    _cleanup_(operations_freep) operations *o = NULL;
     int r;
 
     assert(context);

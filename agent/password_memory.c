@@ -26,8 +26,7 @@ struct password_memory {
 };
 
 int password_memory_new(password_memory **ret) {
-    _cleanup_(password_memory_freep)
-    password_memory *m = NULL;
+    _cleanup_(password_memory_freep) password_memory *m = NULL;
     int r;
 
     assert(ret);

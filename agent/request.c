@@ -304,8 +304,7 @@ static void fingerprint(parser *p) {
 }
 
 outcome request_parse(const secret *text, request *ret, char **ret_why) {
-    _cleanup_(json_freep)
-    json_t *object = NULL;
+    _cleanup_(json_freep) json_t *object = NULL;
     parser p = {.into = ret, .outcome = OUTCOME_INVALID};
     const char *why = "";
 

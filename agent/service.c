@@ -411,8 +411,7 @@ static int open_health(service *s, const config *c) {
 }
 
 int service_new(sd_event *event, const char *path, config *c, service **ret) {
-    _cleanup_(service_freep)
-    service *s = NULL;
+    _cleanup_(service_freep) service *s = NULL;
     int r;
 
     assert(event);

@@ -70,8 +70,7 @@ const char *directory_domain(const directory *d);
 size_t directory_n_controllers(const directory *d);
 const controller_status *directory_controller(const directory *d, size_t index);
 
-/* ---- Who is meant ------------------------------------------------------------------------------
- */
+/* ---- Who is meant ---------------------------------------------------------------------------- */
 
 typedef enum directory_identifier_type {
     IDENTIFIER_IMMUTABLE_ID, /* base64 of 16 bytes: mS-DS-ConsistencyGuid, else objectGUID */
@@ -89,8 +88,7 @@ typedef struct directory_identifier {
 /* Whether the text has the form that its type needs. Returns 0 or -EINVAL with a static text. */
 int directory_identifier_check(const directory_identifier *id, const char **ret_why);
 
-/* ---- An account, as found -----------------------------------------------------------------------
- */
+/* ---- An account, as found -------------------------------------------------------------------- */
 
 typedef struct directory_account directory_account;
 
@@ -112,8 +110,7 @@ typedef struct directory_account_info {
 const directory_account_info *directory_account_get(const directory_account *a);
 directory_account *directory_account_free(directory_account *a);
 
-/* ---- Calls -------------------------------------------------------------------------------------
- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 /* A rule of the password policy that the refusal names, with the figure it asks for where it has
  * one. */

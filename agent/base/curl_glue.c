@@ -168,8 +168,7 @@ static int set_up_sources(curl_glue *g) {
 }
 
 int curl_glue_new(sd_event *event, curl_glue **ret) {
-    _cleanup_(curl_glue_freep)
-    curl_glue *g = NULL;
+    _cleanup_(curl_glue_freep) curl_glue *g = NULL;
     int r;
 
     assert(event);

@@ -7,8 +7,7 @@
 
 int base64_decode(const char *text, size_t length, void *buffer, size_t capacity,
                   size_t *ret_size) {
-    _cleanup_(secret_freep)
-    secret *whole = NULL;
+    _cleanup_(secret_freep) secret *whole = NULL;
     _cleanup_free_ char *again = NULL;
     size_t size;
     int r;
@@ -120,8 +119,7 @@ static size_t put_unit(char *out, uint32_t unit) {
 }
 
 int utf8_to_utf16le(const char *text, size_t size, secret **ret, size_t *ret_units) {
-    _cleanup_(secret_freep)
-    secret *s = NULL;
+    _cleanup_(secret_freep) secret *s = NULL;
     size_t used = 0;
     int r;
 

@@ -12,8 +12,7 @@
 #define CREDENTIAL_MAX ((size_t) 16 * 1024)
 
 static int read_to_end(int fd, size_t limit, secret **ret) {
-    _cleanup_(secret_freep)
-    secret *s = NULL;
+    _cleanup_(secret_freep) secret *s = NULL;
     size_t size = 0;
     int r;
 
@@ -113,8 +112,7 @@ int file_write_atomically(const char *path, const void *data, size_t size) {
 }
 
 static int read_credential_file(const char *path, secret **ret) {
-    _cleanup_(secret_freep)
-    secret *s = NULL;
+    _cleanup_(secret_freep) secret *s = NULL;
     size_t size;
     int r;
 

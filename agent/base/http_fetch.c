@@ -140,8 +140,7 @@ static int set_content_type(http_fetch *f, const char *content_type) {
 
 int http_fetch_start(curl_glue *glue, const http_fetch_options *options, http_fetch_done_fn done,
                      void *userdata, http_fetch **ret) {
-    _cleanup_(http_fetch_freep)
-    http_fetch *f = NULL;
+    _cleanup_(http_fetch_freep) http_fetch *f = NULL;
     int r;
 
     assert(glue);

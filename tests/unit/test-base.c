@@ -67,8 +67,7 @@ static void base64_is_strict(void **state) {
 }
 
 static void utf16_is_what_active_directory_stores(void **state) {
-    _cleanup_(secret_freep)
-    secret *s = NULL;
+    _cleanup_(secret_freep) secret *s = NULL;
     size_t units;
 
     (void) state;
@@ -104,8 +103,7 @@ static void broken_utf8_is_refused(void **state) {
 }
 
 static int parse(const char *text, size_t limit) {
-    _cleanup_(json_freep)
-    json_t *j = NULL;
+    _cleanup_(json_freep) json_t *j = NULL;
     const char *why = NULL;
     int r = json_parse(text, strlen(text), limit, &j, &why);
 
@@ -128,8 +126,7 @@ static void json_from_the_wire_is_bounded(void **state) {
 }
 
 static void secrets_are_compared_and_cut(void **state) {
-    _cleanup_(secret_freep)
-    secret *a = NULL, *b = NULL;
+    _cleanup_(secret_freep) secret *a = NULL, *b = NULL;
 
     (void) state;
 

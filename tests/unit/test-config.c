@@ -83,8 +83,7 @@ static int load(const char *name, const char *content, config **ret, char **ret_
 }
 
 static void everything_written_down_is_read(void **state) {
-    _cleanup_(config_freep)
-    config *c = NULL;
+    _cleanup_(config_freep) config *c = NULL;
     _cleanup_free_ char *why = NULL;
 
     (void) state;
@@ -185,8 +184,7 @@ static void a_line_too_long_is_refused_not_cut(void **state) {
 }
 
 static void a_drop_in_replaces_and_is_named_in_errors(void **state) {
-    _cleanup_(config_freep)
-    config *c = NULL;
+    _cleanup_(config_freep) config *c = NULL;
     _cleanup_free_ char *why = NULL;
     config *none = NULL;
 

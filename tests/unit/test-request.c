@@ -20,16 +20,14 @@
 #define RESET "\"operation\":\"reset\",\"newPassword\":\"Swordfish-77\","
 
 static outcome parse(const char *text, request *ret, char **ret_why) {
-    _cleanup_(secret_freep)
-    secret *s = NULL;
+    _cleanup_(secret_freep) secret *s = NULL;
 
     assert_int_equal(secret_new(text, strlen(text), &s), 0);
     return request_parse(s, ret, ret_why);
 }
 
 static void a_whole_request_is_read(void **state) {
-    _cleanup_(request_done)
-    request q = {};
+    _cleanup_(request_done) request q = {};
     _cleanup_free_ char *why = NULL;
 
     (void) state;
@@ -52,8 +50,7 @@ static void a_whole_request_is_read(void **state) {
 }
 
 static void unlocking_is_the_default_and_must_change_is_not(void **state) {
-    _cleanup_(request_done)
-    request q = {};
+    _cleanup_(request_done) request q = {};
     _cleanup_free_ char *why = NULL;
 
     (void) state;
@@ -107,8 +104,7 @@ static void what_is_wrong_is_named_and_not_quoted(void **state) {
     (void) state;
 
     for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
-        _cleanup_(request_done)
-        request q = {};
+        _cleanup_(request_done) request q = {};
         _cleanup_free_ char *why = NULL;
 
         assert_int_equal(parse(wrong[i].text, &q, &why), OUTCOME_INPUT_VALIDATION_ERROR);
@@ -119,8 +115,7 @@ static void what_is_wrong_is_named_and_not_quoted(void **state) {
 }
 
 static void a_password_of_257_units_is_refused(void **state) {
-    _cleanup_(request_done)
-    request q = {};
+    _cleanup_(request_done) request q = {};
     _cleanup_free_ char *text = NULL, *why = NULL;
 
     (void) state;
@@ -163,12 +158,9 @@ static void the_fingerprint_covers_all_but_the_password(void **state) {
         HEAD TOKEN "," ALICE "\"newPassword\":\"Another-1234\",\"operation\":\"reset\"}",
     };
     static const char other[] = HEAD RESET ALICE TOKEN ",\"unlockAccount\":true}";
-    _cleanup_(request_done)
-    request a = {};
-    _cleanup_(request_done)
-    request b = {};
-    _cleanup_(request_done)
-    request c = {};
+    _cleanup_(request_done) request a = {};
+    _cleanup_(request_done) request b = {};
+    _cleanup_(request_done) request c = {};
     char *why;
 
     (void) state;
