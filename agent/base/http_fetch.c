@@ -82,14 +82,11 @@ static void on_done(CURL *easy, CURLcode result, void *userdata) {
     }
 }
 
-/* "issuer.example:8443", malloc(3)ed; NULL where it is no URL. */
+/* "issuer.example:8443", malloc(3)ed. Where it is no URL, libcurl will say so. */
 static char *host_of(const char *url) {
-    const char *host = strstr(url, "://");
+    const char *scheme_end = strstr(url, "://");
+    const char *host = scheme_end ? scheme_end + strlen("://") : url;
 
-    if (!host)
-        return NULL;
-
-    host += strlen("://");
     return strndup(host, strcspn(host, "/?#"));
 }
 
@@ -158,7 +155,7 @@ int http_fetch_start(curl_glue *glue, const http_fetch_options *options, http_fe
     f->userdata = userdata;
     f->host = host_of(options->url);
     if (!f->host)
-        return -EINVAL;
+        return -ENOMEM;
 
     if (options->body && options->content_type) {
         r = set_content_type(f, options->content_type);
