@@ -383,7 +383,8 @@ int issuer_new_with_timing(sd_event *event, curl_glue *glue, const issuer_config
         return -ENOMEM;
 
     /* The first fetch begins with the next turn of the loop. */
-    r = sd_event_add_time_relative(event, &i->timer, CLOCK_MONOTONIC, 0, 0, on_timer, i);
+    r = sd_event_add_time_relative(event, &i->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer,
+                                   i);
     if (r < 0)
         return r;
     (void) sd_event_source_set_description(i->timer, "issuer-fetch");
