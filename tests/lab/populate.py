@@ -110,7 +110,7 @@ class Domain:
 
 def set_policies(domain, bob):
     """AD's own defaults, but that passwords do not grow old (a template would), and that five wrong ones lock until
-    somebody unlocks."""
+    somebody unlocks. bob's password is older than the policy that it would not satisfy."""
     domain.replace(domain.base, minPwdLength=7, pwdHistoryLength=24, minPwdAge=-DAY, maxPwdAge=-2**63,
                    lockoutThreshold=5, lockoutDuration=0, lockOutObservationWindow=-1800 * SECOND)
     domain.sam.add({
@@ -148,7 +148,7 @@ def add_people(domain, staff):
     other = domain.add_unit("Other")
 
     domain.add_user("alice", staff)
-    bob = domain.add_user("bob", staff, password="Us3r-Passw0rd!-of-b0b")
+    bob = domain.add_user("bob", staff)
     domain.add_user("carol", staff, control=NORMAL_ACCOUNT | ACCOUNT_DISABLED)
     domain.add_user("dave", staff)
     domain.add_user("erin", staff)
