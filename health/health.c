@@ -1,2 +1,214 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "health/health.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "health/blade.h"
+#include "health/document.h"
+#include "health/endpoints.h"
+#include "health/state.h"
+
+/* What nobody tells is shown as not known, not left out. */
+static int report_unknowns(health *h) {
+    int r;
+
+    r = health_report(
+        h, &(const health_component){
+               .type = COMPONENT_SYNC, .name = "sync", .instance = "", .status = HEALTH_UNKNOWN});
+    if (r < 0)
+        return r;
+    return health_report(h, &(const health_component){.type = COMPONENT_LICENCE,
+                                                      .name = "licence",
+                                                      .instance = "",
+                                                      .status = HEALTH_UNKNOWN});
+}
+
+int health_new(sd_event *event, const health_config *config, health **ret, char **ret_why) {
+    _cleanup_(health_freep)
+    health *h = NULL;
+    int r;
+
+    assert(event && config && config->listen && config->agent_id && config->release);
+    assert(ret && ret_why);
+
+    *ret_why = NULL;
+    h = calloc(1, sizeof(*h));
+    if (!h)
+        return -ENOMEM;
+
+    h->metrics.started = now_realtime();
+    h->agent_id = strdup(config->agent_id);
+    h->release = strdup(config->release);
+    if (!h->agent_id || !h->release)
+        return -ENOMEM;
+    if (config->tenant_id) {
+        h->tenant_id = strdup(config->tenant_id);
+        if (!h->tenant_id)
+            return -ENOMEM;
+    }
+
+    r = report_unknowns(h);
+    if (r < 0)
+        return r;
+
+    r = endpoints_new(event, config->listen, h, &h->endpoints, ret_why);
+    if (r < 0)
+        return r;
+
+    *ret = TAKE_PTR(h);
+    return 0;
+}
+
+health *health_free(health *h) {
+    if (!h)
+        return NULL;
+
+    (void) endpoints_free(h->endpoints);
+    components_done(&h->components);
+    free(h->agent_id);
+    free(h->tenant_id);
+    free(h->release);
+    free(h);
+    return NULL;
+}
+
+/* Once for each failure, however long it lasts and whatever else joins it. While the parts are
+ * still being told one by one at the start, nothing is a failure yet. */
+static void tell_failure(health *h) {
+    blade b = blade_fold(&h->components);
+    _cleanup_free_ char *reasons = NULL;
+
+    if (b.overall != HEALTH_FAIL) {
+        h->failure_is_told = false;
+        return;
+    }
+    if (h->failure_is_told || b.state == BLADE_NOT_CONFIGURED)
+        return;
+
+    h->failure_is_told = true;
+    reasons = document_reasons_line(h);
+    log_event(OUTCOME_SERVICE_UNHEALTHY, {"WRITEBACK_REASON", reasons});
+}
+
+int health_report(health *h, const health_component *told) {
+    int r;
+
+    assert(h);
+
+    r = components_report(&h->components, told, now_realtime());
+    if (r < 0)
+        return r;
+
+    tell_failure(h);
+    return 0;
+}
+
+void health_forget(health *h, const char *name, const char *instance) {
+    assert(h && name && instance);
+
+    components_forget(&h->components, name, instance);
+    tell_failure(h);
+}
+
+void health_set_stopping(health *h) {
+    assert(h);
+    h->stopping = true;
+}
+
+health_status health_overall(const health *h) {
+    assert(h);
+    return blade_fold(&h->components).overall;
+}
+
+bool health_is_ready(const health *h) {
+    assert(h);
+    return !h->stopping && blade_fold(&h->components).ready;
+}
+
+static const char *status_word(const component *c) {
+    switch (c->status) {
+    case HEALTH_PASS:
+        return c->type == COMPONENT_RELAY ? "connected" : "ok";
+    case HEALTH_WARN:
+        return "ok with a warning";
+    case HEALTH_FAIL:
+        return "down";
+    default:
+        return "not tried yet";
+    }
+}
+
+char *health_status_line(const health *h) {
+    const metrics *m;
+    uint64_t changes, unlocks, refused, failed;
+    char *line = NULL;
+    size_t size = 0;
+    FILE *f;
+
+    assert(h);
+
+    f = open_memstream(&line, &size);
+    if (!f)
+        return NULL;
+
+    for (size_t i = 0; i < h->components.n; i++) {
+        const component *c = h->components.items[i];
+
+        if (c->type == COMPONENT_RELAY)
+            fprintf(f, "relay %s %s; ", component_short_name(c), status_word(c));
+        else if (c->type == COMPONENT_CONTROLLER)
+            fprintf(f, "%s %s; ", c->instance, status_word(c));
+        else if (c->status == HEALTH_FAIL)
+            fprintf(f, "%s down; ", c->name);
+    }
+
+    m = &h->metrics;
+    changes = metrics_succeeded(m, OPERATION_CHANGE);
+    unlocks = metrics_succeeded(m, OPERATION_UNLOCK);
+    refused = metrics_answered(m, 4);
+    failed = metrics_answered(m, 5);
+    fprintf(f, "%" PRIu64 " resets", metrics_succeeded(m, OPERATION_RESET));
+    if (changes > 0)
+        fprintf(f, ", %" PRIu64 " changes", changes);
+    if (unlocks > 0)
+        fprintf(f, ", %" PRIu64 " unlocks", unlocks);
+    if (refused > 0)
+        fprintf(f, ", %" PRIu64 " refused", refused);
+    if (failed > 0)
+        fprintf(f, ", %" PRIu64 " failed", failed);
+
+    if (fclose(f) != 0) {
+        free(line);
+        return NULL;
+    }
+    return line;
+}
+
+void health_count_request(health *h, const char *operation, outcome end, usec_t duration) {
+    assert(h);
+    metrics_count(&h->metrics, operation, end, duration);
+}
+
+void health_set_requests_in_flight(health *h, unsigned n) {
+    assert(h);
+    h->metrics.in_flight = n;
+}
+
+void health_set_relay_counters(health *h, const char *relay, unsigned reconnects,
+                               usec_t last_heartbeat) {
+    assert(h && relay);
+
+    for (size_t i = 0; i < h->components.n; i++) {
+        component *c = h->components.items[i];
+
+        if (c->type != COMPONENT_RELAY || strcmp(component_short_name(c), relay) != 0)
+            continue;
+        c->reconnects = reconnects;
+        c->last_heartbeat = last_heartbeat;
+    }
+}

@@ -18,10 +18,13 @@ typedef enum health_status {
     HEALTH_PASS,
     HEALTH_WARN,
     HEALTH_FAIL,
-    HEALTH_UNKNOWN, /* not looked at yet; does not fail readiness, and is shown as a warning */
+    /* Not looked at yet, so neither good nor bad: does not fail readiness, and is shown as a
+     * warning. Of synchronisation and licence it may stay so for good, and warns of nothing. */
+    HEALTH_UNKNOWN,
 } health_status;
 
-/* What a component is for: readiness needs at least one relay and one controller of each domain. */
+/* What a component is for. Relays, the controllers of one domain, and issuers are alternatives to
+ * each other: as long as one of them works, the others' failure is a warning. */
 typedef enum health_component_type {
     COMPONENT_RELAY,      /* "relay:primary" */
     COMPONENT_CONTROLLER, /* "directory:corp.example", one entry a controller */
@@ -52,14 +55,17 @@ typedef struct health_config {
 } health_config;
 
 /* Takes the listening socket from systemd where one was passed (sd_listen_fds(3), named "health"),
- * else opens `listen`. Returns 0, or negative errno with a malloc(3)ed text for people in *ret_why.
- */
+ * else opens `listen`. Synchronisation and licence are not known until they are told.
+ *
+ * Returns 0; -EINVAL where `listen` is no address of this host alone; or another negative errno;
+ * with a malloc(3)ed text for people in *ret_why, NULL where the errno says it all. */
 int health_new(sd_event *event, const health_config *config, health **ret, char **ret_why);
 health *health_free(health *h);
 
-/* Tells a component's state; adds it where it is new. Since-when is kept here. Logs 31044 when the
- * overall status becomes fail. Returns 0 or -ENOMEM. */
-int health_report(health *h, const health_component *component);
+/* Tells a component's state; adds it where it is new. Since-when is kept here. A component that has
+ * not been tried yet is told as HEALTH_UNKNOWN. Logs 31044 when the overall status becomes fail.
+ * Returns 0 or -ENOMEM. */
+int health_report(health *h, const health_component *told);
 
 /* A component that is gone (a reload took it away). */
 void health_forget(health *h, const char *name, const char *instance);
@@ -70,7 +76,8 @@ void health_set_stopping(health *h);
 /* Folds the components: pass, warn or fail. */
 health_status health_overall(const health *h);
 
-/* Whether requests can be served: a relay is connected, and each domain has a usable controller. */
+/* Whether requests can be served: a relay is connected, each domain has a usable controller, an
+ * issuer's keys are known, and keys, ledger and clock do not fail. */
 bool health_is_ready(const health *h);
 
 /* The document of GET /v1/health and /healthz (application/health+json,
@@ -82,13 +89,15 @@ json_t *health_document(const health *h);
  * refused". malloc(3)ed, or NULL. */
 char *health_status_line(const health *h);
 
-/* A request has ended. For writeback_requests_total, writeback_request_duration_seconds. */
-void health_count_request(health *h, const char *operation, outcome outcome, usec_t duration);
+/* A request has ended. `operation` may be NULL where it is not known. For writeback_requests_total,
+ * writeback_request_duration_seconds. */
+void health_count_request(health *h, const char *operation, outcome end, usec_t duration);
 
 /* Requests being worked on now. */
 void health_set_requests_in_flight(health *h, unsigned n);
 
-/* For writeback_relay_reconnects_total and writeback_relay_last_heartbeat_timestamp_seconds. */
+/* `relay` by its own name ("primary"); nothing happens where none was reported. For
+ * writeback_relay_reconnects_total and writeback_relay_last_heartbeat_timestamp_seconds. */
 void health_set_relay_counters(health *h, const char *relay, unsigned reconnects,
                                usec_t last_heartbeat);
 

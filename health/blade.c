@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "health/blade.h"
+
+#include <string.h>
+
+static bool are_alternatives(const component *a, const component *b) {
+    if (a->type != b->type)
+        return false;
+
+    return a->type == COMPONENT_RELAY || a->type == COMPONENT_ISSUER ||
+           strcmp(a->name, b->name) == 0;
+}
+
+static bool group_fails(const components *all, const component *c) {
+    for (size_t i = 0; i < all->n; i++)
+        if (are_alternatives(all->items[i], c) && all->items[i]->status != HEALTH_FAIL)
+            return false;
+
+    return true;
+}
+
+blade_reason blade_reason_of(const components *all, const component *c) {
+    if (c->status != HEALTH_FAIL || !group_fails(all, c))
+        return BLADE_REASON_NONE;
+
+    switch (c->type) {
+    case COMPONENT_LICENCE:
+        return BLADE_REASON_NOT_IN_USE;
+    case COMPONENT_SYNC:
+        return BLADE_REASON_SYNC;
+    default:
+        return BLADE_REASON_WRITEBACK;
+    }
+}
+
+/* What nobody has asked about cannot be held against the agent: without access to Microsoft Graph,
+ * synchronisation and licence stay unknown for good. */
+static bool is_warning(const component *c) {
+    if (c->status == HEALTH_UNKNOWN)
+        return c->type != COMPONENT_SYNC && c->type != COMPONENT_LICENCE;
+
+    return c->status != HEALTH_PASS;
+}
+
+blade blade_fold(const components *all) {
+    bool warns = false, not_licensed = false, not_synchronised = false, cannot_serve = false;
+    bool configured;
+    blade b = {0};
+
+    assert(all);
+
+    for (size_t i = 0; i < all->n; i++) {
+        const component *c = all->items[i];
+        blade_reason reason = blade_reason_of(all, c);
+
+        b.has_relay |= c->type == COMPONENT_RELAY;
+        b.has_directory |= c->type == COMPONENT_CONTROLLER;
+        warns |= is_warning(c);
+        not_licensed |= reason == BLADE_REASON_NOT_IN_USE;
+        not_synchronised |= reason == BLADE_REASON_SYNC;
+        cannot_serve |= reason == BLADE_REASON_WRITEBACK;
+    }
+
+    configured = b.has_relay && b.has_directory;
+    b.ready = configured && !cannot_serve;
+
+    if (!configured)
+        b.state = BLADE_NOT_CONFIGURED;
+    else if (not_licensed)
+        b.state = BLADE_NOT_ENABLED;
+    else if (cannot_serve || not_synchronised)
+        b.state = BLADE_TEMPORARILY_UNAVAILABLE;
+    else
+        b.state = BLADE_UP_AND_RUNNING;
+
+    if (b.state != BLADE_UP_AND_RUNNING)
+        b.overall = HEALTH_FAIL;
+    else
+        b.overall = warns ? HEALTH_WARN : HEALTH_PASS;
+    return b;
+}
+
+const char *blade_state_name(blade_state state) {
+    static const char *const names[] = {
+        [BLADE_UP_AND_RUNNING] = "upAndRunning",
+        [BLADE_TEMPORARILY_UNAVAILABLE] = "temporarilyUnavailable",
+        [BLADE_NOT_CONFIGURED] = "notConfigured",
+        [BLADE_NOT_ENABLED] = "notEnabled",
+    };
+
+    return names[state];
+}
+
+const char *blade_reason_name(blade_reason reason) {
+    static const char *const names[] = {
+        [BLADE_REASON_NONE] = "none",
+        [BLADE_REASON_NOT_IN_USE] = "writebackNotInUse",
+        [BLADE_REASON_WRITEBACK] = "writebackConnectivity",
+        [BLADE_REASON_SYNC] = "syncConnectivity",
+    };
+
+    return names[reason];
+}
+
+const char *blade_reason_title(blade_reason reason) {
+    static const char *const titles[] = {
+        [BLADE_REASON_NONE] = "Nothing is wrong",
+        [BLADE_REASON_NOT_IN_USE] = "Password writeback is not in use",
+        [BLADE_REASON_WRITEBACK] =
+            "There is a problem with the installation or connectivity of password writeback",
+        [BLADE_REASON_SYNC] =
+            "There is a problem with the installation or connectivity of directory synchronisation",
+    };
+
+    return titles[reason];
+}
+
+const char *health_status_name(health_status status) {
+    static const char *const names[] = {
+        [HEALTH_PASS] = "pass",
+        [HEALTH_WARN] = "warn",
+        [HEALTH_FAIL] = "fail",
+        /* The draft knows only three. */
+        [HEALTH_UNKNOWN] = "warn",
+    };
+
+    return names[status];
+}

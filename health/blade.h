@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* From the components to what the portal shows: pure functions, nothing allocated, nothing logged.
+ *
+ * Components are grouped into alternatives: all relays; the controllers of one domain; all issuers;
+ * each other component alone. A group fails when every one of it fails; a failure that an
+ * alternative covers is a warning. */
+
+#include "health/components.h"
+
+/* The portal's words (the contract's blade). */
+typedef enum blade_state {
+    BLADE_UP_AND_RUNNING,
+    BLADE_TEMPORARILY_UNAVAILABLE,
+    BLADE_NOT_CONFIGURED, /* no relay, or no directory */
+    BLADE_NOT_ENABLED,    /* the tenant is known to have no licence for writeback */
+} blade_state;
+
+/* Why the blade does not show: the support article's three groups. */
+typedef enum blade_reason {
+    BLADE_REASON_NONE,
+    BLADE_REASON_NOT_IN_USE,
+    BLADE_REASON_WRITEBACK, /* its installation or connectivity */
+    BLADE_REASON_SYNC,      /* the same of directory synchronisation */
+} blade_reason;
+
+typedef struct blade {
+    health_status overall; /* pass, warn or fail */
+    bool ready;            /* requests can be served: synchronisation and licence do not matter */
+    blade_state state;     /* the blade is visible exactly where it is up and running */
+    bool has_relay;
+    bool has_directory;
+} blade;
+
+blade blade_fold(const components *all);
+
+/* What this component adds to the reasons; NONE where it, or an alternative to it, works. */
+blade_reason blade_reason_of(const components *all, const component *c);
+
+const char *blade_state_name(blade_state state);
+
+/* The group's name in JSON, and a title for people. */
+const char *blade_reason_name(blade_reason reason);
+const char *blade_reason_title(blade_reason reason);
+
+const char *health_status_name(health_status status);

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "health/components.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/base/encoding.h"
+
+static component *component_free(component *c) {
+    if (!c)
+        return NULL;
+
+    free(c->name);
+    free(c->instance);
+    free(c->output);
+    free(c);
+    return NULL;
+}
+
+DEFINE_CLEANUP(component *, component_free);
+
+void components_done(components *all) {
+    for (size_t i = 0; i < all->n; i++)
+        (void) component_free(all->items[i]);
+    free(all->items);
+    *all = (components){0};
+}
+
+/* A copy that can stand in JSON, in a metric's label and on a terminal, whatever a peer said. */
+static char *copy_text(const char *text) {
+    size_t n = strnlen(text, COMPONENT_TEXT_MAX);
+    bool is_utf8;
+    char *copy;
+
+    /* Not cut in the middle of a UTF-8 sequence. */
+    if (text[n] != '\0')
+        while (n > 0 && ((unsigned char) text[n] & 0xc0) == 0x80)
+            n--;
+
+    copy = strndup(text, n);
+    if (!copy)
+        return NULL;
+
+    is_utf8 = utf8_is_valid(copy, n);
+    for (size_t i = 0; i < n; i++) {
+        unsigned char byte = (unsigned char) copy[i];
+
+        if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !is_utf8))
+            copy[i] = '?';
+    }
+    return copy;
+}
+
+component *components_find(const components *all, const char *name, const char *instance) {
+    for (size_t i = 0; i < all->n; i++)
+        if (strcmp(all->items[i]->name, name) == 0 &&
+            strcmp(all->items[i]->instance, instance) == 0)
+            return all->items[i];
+
+    return NULL;
+}
+
+static int add(components *all, const health_component *told, usec_t now, component **ret) {
+    _cleanup_(component_freep)
+    component *c = calloc(1, sizeof(*c));
+    component **items;
+    size_t at = all->n;
+
+    if (!c)
+        return -ENOMEM;
+
+    c->type = told->type;
+    c->status = told->status;
+    c->since = now;
+    c->name = copy_text(told->name);
+    c->instance = copy_text(told->instance);
+    if (!c->name || !c->instance)
+        return -ENOMEM;
+
+    items = reallocarray(all->items, all->n + 1, sizeof(*items));
+    if (!items)
+        return -ENOMEM;
+    all->items = items;
+
+    while (at > 0 && items[at - 1]->type > c->type)
+        at--;
+    memmove(&items[at + 1], &items[at], (all->n - at) * sizeof(*items));
+    items[at] = c;
+    all->n++;
+
+    *ret = TAKE_PTR(c);
+    return 0;
+}
+
+int components_report(components *all, const health_component *told, usec_t now) {
+    _cleanup_free_ char *output = NULL;
+    component *c;
+    int r;
+
+    assert(all && told && told->name && told->instance);
+
+    if (told->output) {
+        output = copy_text(told->output);
+        if (!output)
+            return -ENOMEM;
+    }
+
+    c = components_find(all, told->name, told->instance);
+    if (!c) {
+        r = add(all, told, now, &c);
+        if (r < 0)
+            return r;
+    }
+
+    if (c->status != told->status) {
+        c->status = told->status;
+        c->since = now;
+    }
+    free(c->output);
+    c->output = TAKE_PTR(output);
+    c->reported = now;
+    c->latency = told->latency;
+    c->not_after = told->certificate_not_after;
+    return 0;
+}
+
+void components_forget(components *all, const char *name, const char *instance) {
+    for (size_t i = 0; i < all->n; i++) {
+        component *c = all->items[i];
+
+        if (strcmp(c->name, name) != 0 || strcmp(c->instance, instance) != 0)
+            continue;
+
+        all->n--;
+        memmove(&all->items[i], &all->items[i + 1], (all->n - i) * sizeof(component *));
+        (void) component_free(c);
+        return;
+    }
+}
+
+const char *component_short_name(const component *c) {
+    const char *colon = strchr(c->name, ':');
+
+    return colon ? colon + 1 : c->name;
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "health/metrics.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "health/blade.h"
+#include "health/state.h"
+
+static const char *const operation_names[] = {
+    [OPERATION_RESET] = "reset", [OPERATION_CHANGE] = "change", [OPERATION_UNLOCK] = "unlock",
+    [OPERATION_CHECK] = "check", [OPERATION_OTHER] = "other",
+};
+
+static const usec_t bucket_bounds[METRICS_N_BUCKETS] = {
+    10 * USEC_PER_MSEC,  25 * USEC_PER_MSEC,  50 * USEC_PER_MSEC, 100 * USEC_PER_MSEC,
+    250 * USEC_PER_MSEC, 500 * USEC_PER_MSEC, 1 * USEC_PER_SEC,   2500 * USEC_PER_MSEC,
+    5 * USEC_PER_SEC,    10 * USEC_PER_SEC,   30 * USEC_PER_SEC,  45 * USEC_PER_SEC,
+};
+
+static metrics_operation operation_from_name(const char *name) {
+    metrics_operation operation = 0;
+
+    while (operation < OPERATION_OTHER && (!name || strcmp(name, operation_names[operation]) != 0))
+        operation++;
+    return operation;
+}
+
+void metrics_count(metrics *m, const char *operation, outcome end, usec_t duration) {
+    metrics_operation o = operation_from_name(operation);
+    size_t bucket = 0;
+
+    assert(end >= 0 && end < OUTCOME_MAX_);
+
+    while (bucket < METRICS_N_BUCKETS && duration > bucket_bounds[bucket])
+        bucket++;
+
+    m->requests[o][end]++;
+    m->duration[o].buckets[bucket]++;
+    m->duration[o].sum += duration;
+}
+
+uint64_t metrics_succeeded(const metrics *m, metrics_operation operation) {
+    uint64_t n = 0;
+
+    for (outcome o = 0; o < OUTCOME_MAX_; o++)
+        if (outcome_is_success(o))
+            n += m->requests[operation][o];
+
+    return n;
+}
+
+uint64_t metrics_answered(const metrics *m, int hundred) {
+    uint64_t n = 0;
+
+    for (metrics_operation operation = 0; operation < OPERATION_MAX_; operation++)
+        for (outcome o = 0; o < OUTCOME_MAX_; o++)
+            if (outcome_get(o)->http / 100 == hundred)
+                n += m->requests[operation][o];
+
+    return n;
+}
+
+static void put_family(FILE *f, const char *name, const char *type, const char *help) {
+    fprintf(f, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* name="value", escaped as the text format asks for. */
+static void put_label(FILE *f, const char *name, const char *value) {
+    fprintf(f, "%s=\"", name);
+    for (; *value; value++) {
+        if (*value == '\n') {
+            fputs("\\n", f);
+            continue;
+        }
+        if (*value == '"' || *value == '\\')
+            fputc('\\', f);
+        fputc(*value, f);
+    }
+    fputc('"', f);
+}
+
+/* Not %f: its decimal point depends on the locale. */
+static void put_seconds(FILE *f, usec_t t) {
+    fprintf(f, "%" PRIu64 ".%06" PRIu64 "\n", t / USEC_PER_SEC, t % USEC_PER_SEC);
+}
+
+static void put_relay(FILE *f, const char *name, const component *c) {
+    fprintf(f, "%s{", name);
+    put_label(f, "relay", component_short_name(c));
+    fputs("} ", f);
+}
+
+static void put_controller(FILE *f, const char *name, const component *c) {
+    fprintf(f, "%s{", name);
+    put_label(f, "domain", component_short_name(c));
+    fputc(',', f);
+    put_label(f, "dc", c->instance);
+    fputs("} ", f);
+}
+
+static bool is_usable(const component *c) {
+    return c->status == HEALTH_PASS || c->status == HEALTH_WARN;
+}
+
+/* For each component of a type. */
+#define FOR_EACH_COMPONENT(c, all, wanted)                                                         \
+    for (size_t i_ = 0; i_ < (all)->n; i_++)                                                       \
+        for (const component *c = (all)->items[i_]; c && c->type == (wanted); c = NULL)
+
+static void put_relays(FILE *f, const components *all) {
+    put_family(f, "writeback_relay_connected", "gauge", "Whether this relay is connected.");
+    FOR_EACH_COMPONENT(c, all, COMPONENT_RELAY) {
+        put_relay(f, "writeback_relay_connected", c);
+        fprintf(f, "%d\n", is_usable(c));
+    }
+
+    put_family(f, "writeback_relay_reconnects_total", "counter",
+               "How often this relay came back after it was lost.");
+    FOR_EACH_COMPONENT(c, all, COMPONENT_RELAY) {
+        put_relay(f, "writeback_relay_reconnects_total", c);
+        fprintf(f, "%u\n", c->reconnects);
+    }
+
+    put_family(f, "writeback_relay_last_heartbeat_timestamp_seconds", "gauge",
+               "When the relay was heard last.");
+    FOR_EACH_COMPONENT(c, all, COMPONENT_RELAY) {
+        if (c->last_heartbeat == 0)
+            continue;
+        put_relay(f, "writeback_relay_last_heartbeat_timestamp_seconds", c);
+        put_seconds(f, c->last_heartbeat);
+    }
+}
+
+static void put_controllers(FILE *f, const components *all) {
+    put_family(f, "writeback_dc_up", "gauge", "Whether this domain controller can be used.");
+    FOR_EACH_COMPONENT(c, all, COMPONENT_CONTROLLER) {
+        put_controller(f, "writeback_dc_up", c);
+        fprintf(f, "%d\n", is_usable(c));
+    }
+
+    put_family(f, "writeback_dc_operation_duration_seconds", "gauge",
+               "How long the controller's last answer took.");
+    FOR_EACH_COMPONENT(c, all, COMPONENT_CONTROLLER) {
+        if (c->latency == 0)
+            continue;
+        put_controller(f, "writeback_dc_operation_duration_seconds", c);
+        put_seconds(f, c->latency);
+    }
+
+    put_family(f, "writeback_dc_certificate_not_after_timestamp_seconds", "gauge",
+               "When the controller's certificate expires.");
+    FOR_EACH_COMPONENT(c, all, COMPONENT_CONTROLLER) {
+        if (c->not_after == 0)
+            continue;
+        put_controller(f, "writeback_dc_certificate_not_after_timestamp_seconds", c);
+        put_seconds(f, c->not_after);
+    }
+}
+
+static void put_request_count(FILE *f, const char *operation, const char *result,
+                              const char *reason, uint64_t n) {
+    fputs("writeback_requests_total{", f);
+    put_label(f, "operation", operation);
+    fputc(',', f);
+    put_label(f, "outcome", result);
+    fputc(',', f);
+    put_label(f, "reason", reason);
+    fprintf(f, "} %" PRIu64 "\n", n);
+}
+
+/* The successes of each operation are there from the start, so that rates can be computed from the
+ * first one on; refusals appear as they happen. */
+static void put_requests(FILE *f, const metrics *m) {
+    put_family(f, "writeback_requests_total", "counter", "Requests answered, by how they ended.");
+    for (metrics_operation operation = 0; operation < OPERATION_MAX_; operation++) {
+        if (operation != OPERATION_OTHER)
+            put_request_count(f, operation_names[operation], "succeeded", "",
+                              metrics_succeeded(m, operation));
+        for (outcome o = 0; o < OUTCOME_MAX_; o++)
+            if (m->requests[operation][o] > 0 && !outcome_is_success(o))
+                put_request_count(f, operation_names[operation],
+                                  outcome_get(o)->http >= 500 ? "failed" : "refused",
+                                  outcome_get(o)->name, m->requests[operation][o]);
+    }
+
+    put_family(f, "writeback_requests_in_flight", "gauge", "Requests being worked on now.");
+    fprintf(f, "writeback_requests_in_flight %u\n", m->in_flight);
+}
+
+static void put_histogram(FILE *f, const char *operation, const metrics_histogram *histogram) {
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < METRICS_N_BUCKETS; i++) {
+        usec_t bound = bucket_bounds[i];
+
+        n += histogram->buckets[i];
+        fprintf(f,
+                "writeback_request_duration_seconds_bucket{operation=\"%s\",le=\"%" PRIu64
+                ".%03" PRIu64 "\"} %" PRIu64 "\n",
+                operation, bound / USEC_PER_SEC, bound % USEC_PER_SEC / USEC_PER_MSEC, n);
+    }
+    n += histogram->buckets[METRICS_N_BUCKETS];
+    fprintf(f,
+            "writeback_request_duration_seconds_bucket{operation=\"%s\",le=\"+Inf\"} %" PRIu64 "\n"
+            "writeback_request_duration_seconds_sum{operation=\"%s\"} ",
+            operation, n, operation);
+    put_seconds(f, histogram->sum);
+    fprintf(f, "writeback_request_duration_seconds_count{operation=\"%s\"} %" PRIu64 "\n",
+            operation, n);
+}
+
+static void put_durations(FILE *f, const metrics *m) {
+    put_family(f, "writeback_request_duration_seconds", "histogram",
+               "From a request's arrival to its answer.");
+    for (metrics_operation operation = 0; operation < OPERATION_MAX_; operation++)
+        put_histogram(f, operation_names[operation], &m->duration[operation]);
+}
+
+static void put_memory(FILE *f) {
+    unsigned long long pages, resident;
+    long page_size = sysconf(_SC_PAGESIZE);
+    FILE *statm = fopen("/proc/self/statm", "re");
+
+    if (!statm)
+        return;
+
+    if (fscanf(statm, "%llu %llu", &pages, &resident) == 2 && page_size > 0) {
+        put_family(f, "process_virtual_memory_bytes", "gauge", "Virtual memory size.");
+        fprintf(f, "process_virtual_memory_bytes %llu\n", pages * (unsigned long long) page_size);
+        put_family(f, "process_resident_memory_bytes", "gauge", "Resident memory size.");
+        fprintf(f, "process_resident_memory_bytes %llu\n",
+                resident * (unsigned long long) page_size);
+    }
+    (void) fclose(statm);
+}
+
+static void put_file_descriptors(FILE *f) {
+    DIR *folder = opendir("/proc/self/fd");
+    struct rlimit limit;
+    /* The folder's own descriptor is none of ours. */
+    int n = -1;
+
+    if (!folder)
+        return;
+
+    for (const struct dirent *entry = readdir(folder); entry; entry = readdir(folder))
+        n += entry->d_name[0] != '.';
+    (void) closedir(folder);
+
+    put_family(f, "process_open_fds", "gauge", "Open file descriptors.");
+    fprintf(f, "process_open_fds %d\n", n);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+        put_family(f, "process_max_fds", "gauge", "Most file descriptors that may be open.");
+        fprintf(f, "process_max_fds %llu\n", (unsigned long long) limit.rlim_cur);
+    }
+}
+
+static void put_process(FILE *f, const metrics *m) {
+    struct timespec cpu;
+
+    put_family(f, "process_start_time_seconds", "gauge", "When the process started.");
+    fputs("process_start_time_seconds ", f);
+    put_seconds(f, m->started);
+
+    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) == 0) {
+        put_family(f, "process_cpu_seconds_total", "counter", "Processor time spent.");
+        fputs("process_cpu_seconds_total ", f);
+        put_seconds(f, (usec_t) cpu.tv_sec * USEC_PER_SEC + (usec_t) cpu.tv_nsec / 1000);
+    }
+    put_memory(f);
+    put_file_descriptors(f);
+}
+
+char *metrics_page(const health *h) {
+    char *page = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&page, &size);
+
+    if (!f)
+        return NULL;
+
+    put_family(f, "writeback_build_info", "gauge", "The agent's version.");
+    fputs("writeback_build_info{", f);
+    put_label(f, "version", h->release);
+    fputs("} 1\n", f);
+    put_family(f, "writeback_ready", "gauge", "Whether requests can be served.");
+    fprintf(f, "writeback_ready %d\n", health_is_ready(h));
+
+    put_relays(f, &h->components);
+    put_controllers(f, &h->components);
+    put_requests(f, &h->metrics);
+    put_durations(f, &h->metrics);
+    put_process(f, &h->metrics);
+
+    if (fclose(f) != 0) {
+        free(page);
+        return NULL;
+    }
+    return page;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of this room share: the state behind the door. */
+
+#include "health/components.h"
+#include "health/metrics.h"
+
+typedef struct endpoints endpoints;
+
+struct health {
+    char *agent_id;
+    char *tenant_id; /* NULL: not told */
+    char *release;
+    components components;
+    metrics metrics;
+    endpoints *endpoints;
+    bool stopping;
+    bool failure_is_told; /* 31044 was logged for the failure that lasts */
+};

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the agent makes of its parts: overall status, readiness, the blade, document, metrics, and
+ * the one line for systemd. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/base/log.h"
+#include "health/blade.h"
+#include "health/document.h"
+#include "health/state.h"
+
+#define NOW (1700000000 * USEC_PER_SEC)
+
+static void report(components *all, health_component_type type, const char *name,
+                   const char *instance, health_status status) {
+    const health_component told = {
+        .type = type, .name = name, .instance = instance, .status = status, .output = "why"};
+
+    assert_int_equal(components_report(all, &told, NOW), 0);
+}
+
+/* ---- The fold ---------------------------------------------------------------------------------
+ */
+
+/* One relay beside another, two controllers of one domain, one of another, and one of each of the
+ * rest that differ in what they mean. */
+typedef enum part { R1, R2, A1, A2, B1, ISSUER, LEDGER, SYNC, LICENCE, PARTS } part;
+
+static const struct {
+    health_component_type type;
+    const char *name;
+    const char *instance;
+} parts[PARTS] = {
+    [R1] = {COMPONENT_RELAY, "relay:primary", ""},
+    [R2] = {COMPONENT_RELAY, "relay:second", ""},
+    [A1] = {COMPONENT_CONTROLLER, "directory:a.example", "dc1"},
+    [A2] = {COMPONENT_CONTROLLER, "directory:a.example", "dc2"},
+    [B1] = {COMPONENT_CONTROLLER, "directory:b.example", "dc1"},
+    [ISSUER] = {COMPONENT_ISSUER, "issuer:entra", ""},
+    [LEDGER] = {COMPONENT_LEDGER, "ledger", ""},
+    [SYNC] = {COMPONENT_SYNC, "sync", ""},
+    [LICENCE] = {COMPONENT_LICENCE, "licence", ""},
+};
+
+static void every_combination_folds_to_what_the_contract_says(void **state) {
+    health_status s[PARTS] = {HEALTH_PASS};
+    component *c[PARTS];
+    components all = {0};
+
+    (void) state;
+
+    for (part p = 0; p < PARTS; p++) {
+        report(&all, parts[p].type, parts[p].name, parts[p].instance, HEALTH_PASS);
+        c[p] = components_find(&all, parts[p].name, parts[p].instance);
+    }
+
+    for (unsigned long combination = 0; combination < 1ul << (2 * PARTS); combination++) {
+        bool serves, all_well = true;
+        blade b;
+
+        for (part p = 0; p < PARTS; p++) {
+            s[p] = (health_status) (combination >> (2 * p) & 3);
+            c[p]->status = s[p];
+            if (s[p] != HEALTH_PASS && !(s[p] == HEALTH_UNKNOWN && (p == SYNC || p == LICENCE)))
+                all_well = false;
+        }
+        b = blade_fold(&all);
+
+        serves = (s[R1] != HEALTH_FAIL || s[R2] != HEALTH_FAIL) &&
+                 (s[A1] != HEALTH_FAIL || s[A2] != HEALTH_FAIL) && s[B1] != HEALTH_FAIL &&
+                 s[ISSUER] != HEALTH_FAIL && s[LEDGER] != HEALTH_FAIL;
+        assert_int_equal(b.ready, serves);
+
+        if (s[LICENCE] == HEALTH_FAIL)
+            assert_int_equal(b.state, BLADE_NOT_ENABLED);
+        else if (!serves || s[SYNC] == HEALTH_FAIL)
+            assert_int_equal(b.state, BLADE_TEMPORARILY_UNAVAILABLE);
+        else
+            assert_int_equal(b.state, BLADE_UP_AND_RUNNING);
+
+        if (b.state != BLADE_UP_AND_RUNNING)
+            assert_int_equal(b.overall, HEALTH_FAIL);
+        else
+            assert_int_equal(b.overall, all_well ? HEALTH_PASS : HEALTH_WARN);
+    }
+
+    components_done(&all);
+}
+
+static void without_relay_or_directory_writeback_is_not_configured(void **state) {
+    components all = {0};
+
+    (void) state;
+
+    assert_int_equal(blade_fold(&all).state, BLADE_NOT_CONFIGURED);
+    assert_false(blade_fold(&all).ready);
+
+    report(&all, COMPONENT_RELAY, "relay:primary", "", HEALTH_PASS);
+    assert_int_equal(blade_fold(&all).state, BLADE_NOT_CONFIGURED);
+    components_forget(&all, "relay:primary", "");
+
+    report(&all, COMPONENT_CONTROLLER, "directory:a.example", "dc1", HEALTH_PASS);
+    assert_int_equal(blade_fold(&all).state, BLADE_NOT_CONFIGURED);
+    assert_int_equal(blade_fold(&all).overall, HEALTH_FAIL);
+
+    report(&all, COMPONENT_RELAY, "relay:primary", "", HEALTH_PASS);
+    assert_int_equal(blade_fold(&all).state, BLADE_UP_AND_RUNNING);
+
+    components_done(&all);
+}
+
+static void each_failure_is_of_the_right_group(void **state) {
+    components all = {0};
+
+    (void) state;
+
+    for (part p = 0; p < PARTS; p++)
+        report(&all, parts[p].type, parts[p].name, parts[p].instance, HEALTH_FAIL);
+
+    for (size_t i = 0; i < all.n; i++) {
+        blade_reason reason = blade_reason_of(&all, all.items[i]);
+
+        if (all.items[i]->type == COMPONENT_SYNC)
+            assert_int_equal(reason, BLADE_REASON_SYNC);
+        else if (all.items[i]->type == COMPONENT_LICENCE)
+            assert_int_equal(reason, BLADE_REASON_NOT_IN_USE);
+        else
+            assert_int_equal(reason, BLADE_REASON_WRITEBACK);
+    }
+
+    /* An alternative that works takes the reason away, and a controller of another domain is none.
+     */
+    report(&all, COMPONENT_CONTROLLER, "directory:a.example", "dc2", HEALTH_WARN);
+    assert_int_equal(blade_reason_of(&all, components_find(&all, "directory:a.example", "dc1")),
+                     BLADE_REASON_NONE);
+    assert_int_equal(blade_reason_of(&all, components_find(&all, "directory:b.example", "dc1")),
+                     BLADE_REASON_WRITEBACK);
+
+    components_done(&all);
+}
+
+/* ---- Components -------------------------------------------------------------------------------
+ */
+
+static void since_moves_with_the_status_only(void **state) {
+    health_component told = {
+        .type = COMPONENT_RELAY, .name = "relay:primary", .instance = "", .status = HEALTH_FAIL};
+    components all = {0};
+    const component *c;
+
+    (void) state;
+
+    told.output = "connection refused";
+    assert_int_equal(components_report(&all, &told, NOW), 0);
+    told.output = "timed out";
+    assert_int_equal(components_report(&all, &told, NOW + USEC_PER_MINUTE), 0);
+
+    c = components_find(&all, "relay:primary", "");
+    assert_int_equal(all.n, 1);
+    assert_int_equal(c->since, NOW);
+    assert_int_equal(c->reported, NOW + USEC_PER_MINUTE);
+    assert_string_equal(c->output, "timed out");
+
+    told.status = HEALTH_PASS;
+    told.output = NULL;
+    assert_int_equal(components_report(&all, &told, NOW + USEC_PER_HOUR), 0);
+    assert_int_equal(c->since, NOW + USEC_PER_HOUR);
+    assert_null(c->output);
+
+    components_done(&all);
+}
+
+/* A controller's words come from the wire: control characters, broken UTF-8, no end. */
+static void what_a_peer_said_is_made_printable_and_cut(void **state) {
+    char endless[4 * COMPONENT_TEXT_MAX];
+    health_component told = {.type = COMPONENT_CONTROLLER,
+                             .name = "directory:a.example",
+                             .instance = "dc1",
+                             .status = HEALTH_FAIL,
+                             .output = "bad\n\x1b[31mé\x7f"};
+    components all = {0};
+    const component *c;
+
+    (void) state;
+
+    assert_int_equal(components_report(&all, &told, NOW), 0);
+    c = components_find(&all, "directory:a.example", "dc1");
+    assert_string_equal(c->output, "bad??[31mé?");
+
+    told.output = "latin-1: \xe9";
+    assert_int_equal(components_report(&all, &told, NOW), 0);
+    assert_string_equal(c->output, "latin-1: ?");
+
+    /* Cut before the two-byte character that crosses the limit. */
+    memset(endless, 'x', sizeof(endless) - 1);
+    endless[sizeof(endless) - 1] = '\0';
+    memcpy(endless + COMPONENT_TEXT_MAX - 1, "é", 2);
+    told.output = endless;
+    assert_int_equal(components_report(&all, &told, NOW), 0);
+    assert_int_equal(strlen(c->output), COMPONENT_TEXT_MAX - 1);
+
+    components_done(&all);
+}
+
+/* ---- What is said of it -----------------------------------------------------------------------
+ */
+
+static health new_health(void) {
+    static char agent[] = "agent-test", tenant[] = "tenant", release[] = "1.2.3";
+
+    return (health){.agent_id = agent, .tenant_id = tenant, .release = release};
+}
+
+static void tell(health *h, health_component_type type, const char *name, const char *instance,
+                 health_status status, const char *output) {
+    const health_component told = {
+        .type = type, .name = name, .instance = instance, .status = status, .output = output};
+
+    assert_int_equal(health_report(h, &told), 0);
+}
+
+static void document_says_what_fails_and_that_the_rest_is_unknown(void **state) {
+    _cleanup_(json_freep)
+    json_t *document = NULL;
+    const char *status, *visible_state, *group, *check, *detail, *sync_status, *sync_output, *since;
+    health h = new_health();
+    int visible;
+    json_error_t error;
+
+    (void) state;
+
+    tell(&h, COMPONENT_SYNC, "sync", "", HEALTH_UNKNOWN, NULL);
+    tell(&h, COMPONENT_CONTROLLER, "directory:a.example", "dc1", HEALTH_PASS, NULL);
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_FAIL, "connection \"refused\"");
+
+    document = health_document(&h);
+    assert_non_null(document);
+    assert_int_equal(json_unpack_ex(document, &error, 0,
+                                    "{s:s, s:{s:b, s:s, s:[{s:s, s:s, s:s, s:s}!]}, "
+                                    "s:{s:[{s:s, s:s}], s:[{s:s}]}}",
+                                    "status", &status, "blade", "visible", &visible, "state",
+                                    &visible_state, "reasons", "group", &group, "title", &since,
+                                    "check", &check, "detail", &detail, "checks", "sync", "status",
+                                    &sync_status, "output", &sync_output, "relay:primary", "since",
+                                    &since),
+                     0);
+    assert_string_equal(status, "fail");
+    assert_false(visible);
+    assert_string_equal(visible_state, "temporarilyUnavailable");
+    assert_string_equal(group, "writebackConnectivity");
+    assert_string_equal(check, "relay:primary");
+    assert_string_equal(detail, "connection \"refused\"");
+    assert_string_equal(sync_status, "warn");
+    assert_string_equal(sync_output, "Not known: not looked at yet");
+
+    components_done(&h.components);
+}
+
+static void unknown_synchronisation_does_not_hide_the_blade(void **state) {
+    _cleanup_(json_freep)
+    json_t *document = NULL;
+    const char *status;
+    health h = new_health();
+    int visible;
+
+    (void) state;
+
+    tell(&h, COMPONENT_SYNC, "sync", "", HEALTH_UNKNOWN, NULL);
+    tell(&h, COMPONENT_LICENCE, "licence", "", HEALTH_UNKNOWN, NULL);
+    tell(&h, COMPONENT_CONTROLLER, "directory:a.example", "dc1", HEALTH_PASS, NULL);
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_PASS, NULL);
+
+    document = health_document(&h);
+    assert_int_equal(
+        json_unpack(document, "{s:s, s:{s:b}}", "status", &status, "blade", "visible", &visible),
+        0);
+    assert_true(visible);
+    assert_string_equal(status, "pass");
+
+    components_done(&h.components);
+}
+
+static void stopping_is_not_ready_and_says_so(void **state) {
+    _cleanup_(json_freep)
+    json_t *ready = NULL;
+    health h = new_health();
+
+    (void) state;
+
+    tell(&h, COMPONENT_CONTROLLER, "directory:a.example", "dc1", HEALTH_PASS, NULL);
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_PASS, NULL);
+    assert_true(health_is_ready(&h));
+
+    health_set_stopping(&h);
+    assert_false(health_is_ready(&h));
+    ready = document_ready(&h);
+    assert_string_equal(json_get_string(ready, "output"), "The agent is stopping");
+
+    components_done(&h.components);
+}
+
+static void status_line_tells_the_day_in_one_line(void **state) {
+    _cleanup_free_ char *line = NULL;
+    health h = new_health();
+
+    (void) state;
+
+    tell(&h, COMPONENT_CONTROLLER, "directory:a.example", "dc1.a.example", HEALTH_PASS, NULL);
+    tell(&h, COMPONENT_CONTROLLER, "directory:a.example", "dc2.a.example", HEALTH_FAIL, "silent");
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_PASS, NULL);
+    for (int i = 0; i < 3; i++)
+        health_count_request(&h, "reset", OUTCOME_ADMIN_RESET_SUCCESS, USEC_PER_SEC);
+    health_count_request(&h, "reset", OUTCOME_AD_PASSWORD_POLICY, USEC_PER_SEC);
+    health_count_request(&h, "check", OUTCOME_CHECK_ANSWERED, USEC_PER_SEC);
+
+    line = health_status_line(&h);
+    assert_string_equal(line, "relay primary connected; dc1.a.example ok; dc2.a.example down; "
+                              "3 resets, 1 refused");
+
+    components_done(&h.components);
+}
+
+/* Runs `act` with standard error in a file, and counts the entries of an event in it. */
+static unsigned entries_logged(const char *event, void (*act)(health *h), health *h) {
+    int kept = dup(STDERR_FILENO);
+    FILE *f = tmpfile();
+    char text[8192];
+    unsigned n = 0;
+    size_t size;
+
+    assert_non_null(f);
+    assert_return_code(dup2(fileno(f), STDERR_FILENO), 0);
+    act(h);
+    assert_return_code(dup2(kept, STDERR_FILENO), 0);
+    close(kept);
+
+    rewind(f);
+    size = fread(text, 1, sizeof(text) - 1, f);
+    text[size] = '\0';
+    (void) fclose(f);
+
+    for (const char *at = strstr(text, event); at; at = strstr(at + 1, event))
+        n++;
+    return n;
+}
+
+static void fail_in_two_steps(health *h) {
+    tell(h, COMPONENT_RELAY, "relay:primary", "", HEALTH_FAIL, "cut");
+    tell(h, COMPONENT_CONTROLLER, "directory:a.example", "dc1", HEALTH_FAIL, "silent");
+    tell(h, COMPONENT_RELAY, "relay:primary", "", HEALTH_FAIL, "cut again");
+}
+
+static void recover(health *h) {
+    tell(h, COMPONENT_RELAY, "relay:primary", "", HEALTH_PASS, NULL);
+    tell(h, COMPONENT_CONTROLLER, "directory:a.example", "dc1", HEALTH_PASS, NULL);
+}
+
+static void a_failure_is_logged_once_however_long_it_lasts(void **state) {
+    health h = new_health();
+
+    (void) state;
+
+    log_set_target(LOG_TARGET_STDERR);
+
+    /* Parts told one by one at the start are no failure. */
+    assert_int_equal(entries_logged(" 31044 ", recover, &h), 0);
+    assert_int_equal(entries_logged(" 31044 ", fail_in_two_steps, &h), 1);
+    assert_int_equal(entries_logged(" 31044 ", recover, &h), 0);
+    assert_int_equal(entries_logged(" 31044 ", fail_in_two_steps, &h), 1);
+
+    components_done(&h.components);
+}
+
+/* ---- Metrics ----------------------------------------------------------------------------------
+ */
+
+/* The line's value, or NULL where there is no such sample. */
+static const char *find_sample(const char *page, const char *sample) {
+    size_t n = strlen(sample);
+
+    for (const char *line = page; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, sample, n) == 0 && line[n] == ' ')
+            return line + n + 1;
+        if (!*line)
+            break;
+    }
+    return NULL;
+}
+
+static void assert_sample(const char *page, const char *sample, const char *value) {
+    const char *found = find_sample(page, sample);
+    size_t n = strlen(value);
+
+    if (!found || strncmp(found, value, n) != 0 || found[n] != '\n')
+        fail_msg("expected %s %s, found %.40s", sample, value, found ? found : "none");
+}
+
+static void metrics_tell_requests_by_how_they_ended(void **state) {
+    _cleanup_free_ char *page = NULL;
+    health h = new_health();
+
+    (void) state;
+
+    health_count_request(&h, "reset", OUTCOME_ADMIN_RESET_SUCCESS, 40 * USEC_PER_MSEC);
+    health_count_request(&h, "reset", OUTCOME_PASSWORD_RESET_SUCCESS, 50 * USEC_PER_MSEC);
+    health_count_request(&h, "reset", OUTCOME_AD_PASSWORD_POLICY, 60 * USEC_PER_MSEC);
+    health_count_request(&h, "reset", OUTCOME_AD_NOT_REACHABLE, 50 * USEC_PER_SEC);
+    health_count_request(&h, "x\"} 1\nforged", OUTCOME_INPUT_VALIDATION_ERROR, 1);
+    health_count_request(&h, NULL, OUTCOME_DECRYPTION_ERROR, 1);
+    health_set_requests_in_flight(&h, 2);
+
+    page = metrics_page(&h);
+    assert_non_null(page);
+    assert_sample(page, "writeback_build_info{version=\"1.2.3\"}", "1");
+    assert_sample(page, "writeback_ready", "0");
+#define REQUESTS(operation, end, reason)                                                           \
+    "writeback_requests_total{operation=\"" operation "\",outcome=\"" end "\",reason=\"" reason    \
+    "\"}"
+    assert_sample(page, REQUESTS("reset", "succeeded", ""), "2");
+    assert_sample(page, REQUESTS("reset", "refused", "ADPasswordPolicyError"), "1");
+    assert_sample(page, REQUESTS("reset", "failed", "ADNotReachable"), "1");
+    assert_sample(page, REQUESTS("other", "refused", "InputValidationError"), "1");
+    assert_sample(page, REQUESTS("other", "refused", "DecryptionError"), "1");
+    assert_sample(page, REQUESTS("unlock", "succeeded", ""), "0");
+    assert_sample(page, "writeback_requests_in_flight", "2");
+    assert_null(strstr(page, "forged"));
+
+#define SECONDS(suffix) "writeback_request_duration_seconds_" suffix
+    assert_sample(page, SECONDS("bucket{operation=\"reset\",le=\"0.025\"}"), "0");
+    /* A bound belongs to its bucket, and buckets add up. */
+    assert_sample(page, SECONDS("bucket{operation=\"reset\",le=\"0.050\"}"), "2");
+    assert_sample(page, SECONDS("bucket{operation=\"reset\",le=\"0.100\"}"), "3");
+    assert_sample(page, SECONDS("bucket{operation=\"reset\",le=\"45.000\"}"), "3");
+    assert_sample(page, SECONDS("bucket{operation=\"reset\",le=\"+Inf\"}"), "4");
+    assert_sample(page, SECONDS("count{operation=\"reset\"}"), "4");
+    assert_sample(page, SECONDS("sum{operation=\"reset\"}"), "50.150000");
+}
+
+static void metrics_tell_relays_and_controllers(void **state) {
+    _cleanup_free_ char *page = NULL;
+    health h = new_health();
+
+    (void) state;
+
+    tell(&h, COMPONENT_RELAY, "relay:a\"b\\c", "", HEALTH_PASS, NULL);
+    assert_int_equal(health_report(&h,
+                                   &(const health_component){
+                                       .type = COMPONENT_CONTROLLER,
+                                       .name = "directory:a.example",
+                                       .instance = "dc1",
+                                       .status = HEALTH_FAIL,
+                                       .output = "silent",
+                                       .latency = 1500,
+                                       .certificate_not_after = NOW,
+                                   }),
+                     0);
+    health_set_relay_counters(&h, "a\"b\\c", 7, NOW + 5);
+
+    page = metrics_page(&h);
+    assert_sample(page, "writeback_relay_connected{relay=\"a\\\"b\\\\c\"}", "1");
+    assert_sample(page, "writeback_relay_reconnects_total{relay=\"a\\\"b\\\\c\"}", "7");
+    assert_sample(page, "writeback_relay_last_heartbeat_timestamp_seconds{relay=\"a\\\"b\\\\c\"}",
+                  "1700000000.000005");
+#define DC "{domain=\"a.example\",dc=\"dc1\"}"
+    assert_sample(page, "writeback_dc_up" DC, "0");
+    assert_sample(page, "writeback_dc_operation_duration_seconds" DC, "0.001500");
+    assert_sample(page, "writeback_dc_certificate_not_after_timestamp_seconds" DC,
+                  "1700000000.000000");
+
+    components_done(&h.components);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_combination_folds_to_what_the_contract_says),
+        cmocka_unit_test(without_relay_or_directory_writeback_is_not_configured),
+        cmocka_unit_test(each_failure_is_of_the_right_group),
+        cmocka_unit_test(since_moves_with_the_status_only),
+        cmocka_unit_test(what_a_peer_said_is_made_printable_and_cut),
+        cmocka_unit_test(document_says_what_fails_and_that_the_rest_is_unknown),
+        cmocka_unit_test(unknown_synchronisation_does_not_hide_the_blade),
+        cmocka_unit_test(stopping_is_not_ready_and_says_so),
+        cmocka_unit_test(status_line_tells_the_day_in_one_line),
+        cmocka_unit_test(a_failure_is_logged_once_however_long_it_lasts),
+        cmocka_unit_test(metrics_tell_requests_by_how_they_ended),
+        cmocka_unit_test(metrics_tell_relays_and_controllers),
+    };
+
+    return cmocka_run_group_tests_name("health", tests, NULL, NULL);
+}
