@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the subcommands of writebackctl share. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* What was given on the command line. */
+typedef struct ctl_options {
+    const char *health; /* address of the health endpoint; NULL: as configured */
+    const char *config; /* NULL: the default, which may be missing */
+    bool json;
+    char **arguments; /* behind the subcommand */
+    int n_arguments;
+} ctl_options;
+
+/* Exit status; the manual tells the meanings. */
+#define CTL_NOT_REACHABLE 2
+#define CTL_USAGE 64 /* EX_USAGE of sysexits(3) */
+#define CTL_CONFIG 78
+
+/* Each writes to standard output and returns the exit status; what goes wrong goes to standard
+ * error. */
+int ctl_status(const ctl_options *options);
+int ctl_explain(const ctl_options *options);
+
+/* ---- config.c ---------------------------------------------------------------------------------
+ */
+
+#define CTL_DEFAULT_HEALTH "127.0.0.1:8404"
+
+/* Listen= of [Health] in `path` and its drop-ins; CTL_DEFAULT_HEALTH where it is not set. `path`
+ * NULL is the default configuration, which may be missing. malloc(3)ed.
+ *
+ * Returns 0; -EINVAL, or another negative errno, with a malloc(3)ed text in *ret_why. */
+int ctl_read_listen(const char *path, char **ret, char **ret_why);
+
+/* ---- terminal.c -------------------------------------------------------------------------------
+ */
+
+typedef enum ctl_colour {
+    COLOUR_NONE,
+    COLOUR_BOLD,
+    COLOUR_FAINT,
+    COLOUR_GREEN,
+    COLOUR_YELLOW,
+    COLOUR_RED,
+} ctl_colour;
+
+/* The sequences that begin and end a colour: "" unless standard output is a terminal that can. */
+const char *ctl_begin(ctl_colour colour);
+const char *ctl_end(void);
+
+/* Columns of the terminal, between 40 and 100; 80 where there is none. */
+size_t ctl_width(void);

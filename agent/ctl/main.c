@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* writebackctl: arguments, and which subcommand they mean. */
+
+#include "agent/ctl/ctl.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/base/macro.h"
+
+static const struct {
+    const char *name;
+    int (*run)(const ctl_options *options);
+} commands[] = {
+    {"status", ctl_status},
+    {"explain", ctl_explain},
+};
+
+static void print_help(void) {
+    puts("Usage: writebackctl COMMAND [OPTION...]\n"
+         "\n"
+         "Looks after the password writeback agent.\n"
+         "\n"
+         "Commands\n"
+         "  status             whether writeback works, and each part with its reason\n"
+         "  explain [EVENT]    what an event means and what to do, by number or name;\n"
+         "                     without it, all events\n"
+         "\n"
+         "Options\n"
+         "  --health=ADDRESS   where the agent serves its health: HOST:PORT or a Unix socket\n"
+         "                     (default: Listen= of the configuration, else " CTL_DEFAULT_HEALTH
+         ")\n"
+         "  --config=FILE      the configuration (default: " CONFIG_FILE ")\n"
+         "  --json             for programs\n"
+         "  --help, --version\n"
+         "\n"
+         "Exit status of status: 0 all is well, 1 something fails or warns, 2 not reachable.\n"
+         "The manual: man writebackctl");
+}
+
+static int usage(const char *what, const char *which) {
+    fprintf(stderr, "writebackctl: %s%s (see writebackctl --help)\n", what, which);
+    return CTL_USAGE;
+}
+
+int main(int argc, char **argv) {
+    static const struct option long_options[] = {
+        {"health", required_argument, NULL, 'H'}, {"config", required_argument, NULL, 'c'},
+        {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
+    };
+    ctl_options options = {0};
+    const char *command;
+    int c;
+
+    while ((c = getopt_long(argc, argv, "h", long_options, NULL)) >= 0) {
+        switch (c) {
+        case 'H':
+            options.health = optarg;
+            break;
+        case 'c':
+            options.config = optarg;
+            break;
+        case 'j':
+            options.json = true;
+            break;
+        case 'h':
+            print_help();
+            return EXIT_SUCCESS;
+        case 'v':
+            puts("writebackctl " PACKAGE_VERSION);
+            return EXIT_SUCCESS;
+        default:
+            /* getopt(3) has said what is wrong. */
+            return CTL_USAGE;
+        }
+    }
+
+    if (optind >= argc)
+        return usage("which command?", "");
+
+    command = argv[optind];
+    options.arguments = argv + optind + 1;
+    options.n_arguments = argc - optind - 1;
+    for (size_t i = 0; i < ELEMENTSOF(commands); i++)
+        if (strcmp(command, commands[i].name) == 0)
+            return commands[i].run(&options);
+
+    return usage("there is no command ", command);
+}
