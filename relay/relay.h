@@ -40,7 +40,7 @@ typedef struct relay_config {
     secret *key;               /* SharedAccessKey, as the portal shows it (not base64-decoded) */
     char *ca_file;             /* NULL: the system's */
     char *proxy;               /* NULL: none */
-    usec_t keepalive_interval; /* of PING; default 30 s */
+    usec_t keepalive_interval; /* of PING, its PONG due within half of it; default 30 s */
     usec_t token_lifetime;     /* of the SAS token; default 1 h; renewed at 75 % */
 } relay_config;
 
@@ -78,7 +78,7 @@ typedef struct relay_status {
  * relay_respond(), at once or later. */
 typedef void (*relay_request_fn)(relay_request *request, void *userdata);
 
-/* The state changed. */
+/* The state, or the reason for it, changed. The relay may be freed in the call. */
 typedef void (*relay_state_fn)(const relay_status *status, void *userdata);
 
 typedef struct relay_callbacks {
@@ -88,8 +88,9 @@ typedef struct relay_callbacks {
 } relay_callbacks;
 
 /* Copies nothing but the pointer: `config` must live as long as the relay. Logs its own events:
- * 31019, 31034, 32002, 32014, 32003 (malformed control messages), 35036, 35042. Returns 0 or
- * negative errno. */
+ * 31019, 31034, 32002, 32014, 32003 (malformed control messages), 35008 (answered by itself),
+ * 35036, 35038, 35042, and 32000 where memory is out. Returns 0; -EINVAL where the config has no
+ * key; or another negative errno. */
 int relay_new(sd_event *event, curl_glue *glue, const relay_config *config,
               const relay_callbacks *callbacks, relay **ret);
 

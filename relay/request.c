@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/base/log.h"
+#include "relay/listener.h"
+
+#define RETRY_AFTER "1" /* seconds, with 429 */
+
+/* ---- Requests come -----------------------------------------------------------------------------
+ */
+
+relay_request *relay_request_free(relay_request *q) {
+    if (!q)
+        return NULL;
+
+    if (q->previous)
+        q->previous->next = q->next;
+    else
+        q->relay->requests = q->next;
+    if (q->next)
+        q->next->previous = q->previous;
+    q->relay->n_requests--;
+
+    message_done(&q->message);
+    free(q->path);
+    free(q->body);
+    free(q);
+    return NULL;
+}
+
+/* Takes the message on success. */
+static int request_new(relay *r, rendezvous *by, message *m, const websocket_message *body,
+                       relay_request **ret) {
+    _cleanup_free_ char *path = message_path(m, r->config->path);
+    _cleanup_free_ void *copy = NULL;
+    relay_request *q;
+
+    /* One byte more, so that malloc(3) is never asked for none. */
+    size_t size = body && body->data ? body->size : 0;
+    copy = malloc(size + 1);
+    q = calloc(1, sizeof(relay_request));
+    if (!path || !copy || !q) {
+        free(q);
+        return -ENOMEM;
+    }
+
+    if (size > 0)
+        memcpy(copy, body->data, size);
+    q->relay = r;
+    q->message = *m;
+    *m = (message){.type = MESSAGE_UNKNOWN};
+    q->path = TAKE_PTR(path);
+    q->body = TAKE_PTR(copy);
+    q->size = size;
+    q->is_too_large = body && body->is_too_large;
+    q->channel_number = by ? 0 : r->channel_number;
+
+    q->next = r->requests;
+    if (q->next)
+        q->next->previous = q;
+    r->requests = q;
+    r->n_requests++;
+
+    *ret = q;
+    return 0;
+}
+
+/* Answers with nothing but what the outcome's row says (RFC 9457). */
+static void respond_problem(relay_request *q, outcome o, const relay_header *header) {
+    const outcome_info *info = outcome_get(o);
+    _cleanup_(json_freep)
+    json_t *problem = NULL;
+    _cleanup_free_ char *text = NULL;
+
+    problem = json_pack("{s:s, s:s, s:i, s:s, s:i, s:b}", "type", "about:blank", "title",
+                        info->title, "status", info->http, "code", info->name, "eventId",
+                        info->event, "retryable", info->retryable);
+    text = problem ? json_to_text(problem) : NULL;
+    relay_respond(q, info->http, "application/problem+json", header, header ? 1 : 0,
+                  text ? text : "{}", strlen(text ? text : "{}"));
+}
+
+static void hand_over(relay *r, rendezvous *by, message *m, const websocket_message *body) {
+    relay_request *q;
+
+    if (request_new(r, by, m, body, &q) < 0) {
+        log_event(OUTCOME_UNKNOWN_ERROR, {"WRITEBACK_REQUEST_ID", m->id},
+                  {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REASON", "out of memory"});
+        if (by)
+            rendezvous_break_off(by);
+        return;
+    }
+    if (by)
+        rendezvous_hold(by, q);
+
+    if (r->n_requests > RELAY_REQUESTS_MAX) {
+        log_event(OUTCOME_TOO_MANY_REQUESTS, {"WRITEBACK_REASON", "too many are under way"},
+                  {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REQUEST_ID", q->message.id});
+        respond_problem(q, OUTCOME_TOO_MANY_REQUESTS, &(relay_header){"Retry-After", RETRY_AFTER});
+        return;
+    }
+
+    if (q->is_too_large) {
+        char reason[64];
+
+        (void) snprintf(reason, sizeof(reason), "its body has %zu bytes", body->size);
+        log_event(OUTCOME_CONTENT_TOO_LARGE, {"WRITEBACK_REASON", reason},
+                  {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REQUEST_ID", q->message.id});
+    }
+    r->callbacks.on_request(q, r->callbacks.userdata);
+}
+
+static void refuse_message(relay *r, rendezvous *by, const char *id, const char *why) {
+    log_event(OUTCOME_INPUT_VALIDATION_ERROR, {"WRITEBACK_REQUEST_ID", id},
+              {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REASON", why});
+    if (by)
+        rendezvous_break_off(by);
+}
+
+static void take_text(intake *i, relay *r, rendezvous *by, const websocket_message *m) {
+    const char *why = "too large";
+    message parsed;
+    int k;
+
+    if (i->expects_body) {
+        refuse_message(r, by, i->request.id, "its body did not follow");
+        intake_done(i);
+        if (by)
+            return;
+    }
+
+    k = m->is_too_large ? -EBADMSG : message_parse(m->data, m->size, &parsed, &why);
+    if (k < 0) {
+        refuse_message(r, by, NULL, k == -ENOMEM ? "out of memory" : why);
+        return;
+    }
+
+    if (parsed.type == MESSAGE_REQUEST && parsed.has_body) {
+        i->request = parsed;
+        i->expects_body = true;
+        return;
+    }
+
+    if (parsed.type == MESSAGE_POINTER && !by)
+        rendezvous_fetch(r, parsed.address);
+    else if (parsed.type == MESSAGE_ACCEPT && !by)
+        rendezvous_refuse(r, parsed.address);
+    else if (parsed.type == MESSAGE_REQUEST)
+        hand_over(r, by, &parsed, NULL);
+    message_done(&parsed);
+}
+
+static void take_body(intake *i, relay *r, rendezvous *by, const websocket_message *m) {
+    message request = i->request;
+
+    /* Microsoft's own clients send empty bodies that nobody announced. */
+    if (!i->expects_body)
+        return;
+
+    *i = (intake){0};
+    hand_over(r, by, &request, m);
+    message_done(&request);
+}
+
+void intake_take(intake *i, relay *r, rendezvous *by, const websocket_message *m) {
+    assert(i);
+    assert(r);
+    assert(m);
+
+    if (m->is_text)
+        take_text(i, r, by, m);
+    else
+        take_body(i, r, by, m);
+}
+
+void intake_done(intake *i) {
+    assert(i);
+
+    message_done(&i->request);
+    i->expects_body = false;
+}
+
+/* ---- What a request says -----------------------------------------------------------------------
+ */
+
+const char *relay_request_method(const relay_request *q) {
+    assert(q);
+    return q->message.method;
+}
+
+const char *relay_request_path(const relay_request *q) {
+    assert(q);
+    return q->path;
+}
+
+const char *relay_request_header(const relay_request *q, const char *name) {
+    assert(q);
+    return message_header(&q->message, name);
+}
+
+const void *relay_request_body(const relay_request *q, size_t *ret_size) {
+    assert(q);
+    assert(ret_size);
+
+    *ret_size = q->size;
+    return q->body;
+}
+
+const char *relay_request_tracking_id(const relay_request *q) {
+    assert(q);
+    return q->message.id;
+}
+
+const char *relay_request_relay_name(const relay_request *q) {
+    assert(q);
+    return q->relay->config->name;
+}
+
+bool relay_request_is_too_large(const relay_request *q) {
+    assert(q);
+    return q->is_too_large;
+}
+
+void relay_request_set_userdata(relay_request *q, void *userdata) {
+    assert(q);
+    q->userdata = userdata;
+}
+
+void *relay_request_userdata(const relay_request *q) {
+    assert(q);
+    return q->userdata;
+}
+
+/* ---- Answers go --------------------------------------------------------------------------------
+ */
+
+answer *answer_free(answer *a) {
+    if (!a)
+        return NULL;
+
+    free(a->id);
+    free(a->address);
+    free(a->json);
+    free(a->body);
+    free(a);
+    return NULL;
+}
+
+DEFINE_CLEANUP(answer *, answer_free);
+
+static void log_lost(const relay *r, const char *id, const char *reason) {
+    log_event(OUTCOME_ANSWER_LOST, {"WRITEBACK_REQUEST_ID", id},
+              {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REASON", reason});
+}
+
+void answer_lost(answer *a, const char *reason) {
+    assert(a);
+
+    log_lost(a->relay, a->id, reason);
+    (void) answer_free(a);
+}
+
+static answer *answer_new(const relay_request *q, int status, const char *content_type,
+                          const relay_header *headers, size_t n_headers, const void *body,
+                          size_t size) {
+    _cleanup_(answer_freep)
+    answer *a = calloc(1, sizeof(answer));
+
+    if (!a)
+        return NULL;
+
+    a->relay = q->relay;
+    a->id = strdup(q->message.id);
+    a->address = strdup(q->message.address);
+    a->json = message_response(q->message.id, status, content_type, headers, n_headers, size > 0);
+    a->body = malloc(size + 1);
+    if (!a->id || !a->address || !a->json || !a->body)
+        return NULL;
+
+    if (size > 0)
+        memcpy(a->body, body, size);
+    a->size = size;
+    return TAKE_PTR(a);
+}
+
+/* The control channel is gone with an answer that it had not taken: the rendezvous address is not
+ * tied to it. */
+static void on_sent(bool sent, void *userdata) {
+    answer *a = userdata;
+
+    if (sent)
+        (void) answer_free(a);
+    else if (a->relay->freeing)
+        answer_lost(a, "the agent has stopped");
+    else
+        rendezvous_deliver(a->relay, a);
+}
+
+static bool send_on_channel(relay *r, uint64_t channel_number, answer *a) {
+    return r->channel && channel_number == r->channel_number && a->size <= RELAY_CONTROL_MAX &&
+           websocket_send(r->channel, a->json, strlen(a->json), a->body, a->size, on_sent, a) == 0;
+}
+
+void relay_respond(relay_request *q, int status, const char *content_type,
+                   const relay_header *headers, size_t n_headers, const void *body, size_t size) {
+    uint64_t channel_number;
+    rendezvous *v;
+    answer *a;
+    relay *r;
+
+    assert(q);
+    assert(status >= 200 && status <= 599 && status != 502 && status != 504);
+    assert(headers || n_headers == 0);
+    assert(body || size == 0);
+
+    r = q->relay;
+    v = q->rendezvous;
+    channel_number = q->channel_number;
+    a = answer_new(q, status, content_type, headers, n_headers, body, size);
+
+    if (!a) {
+        log_lost(r, q->message.id, "out of memory");
+        if (v)
+            rendezvous_break_off(v);
+    } else if (v) {
+        rendezvous_answer(v, a);
+    } else if (channel_number == 0) {
+        answer_lost(a, "the sender or the relay ended the connection that the request came by");
+    } else if (!send_on_channel(r, channel_number, a)) {
+        rendezvous_deliver(r, a);
+    }
+
+    (void) relay_request_free(q);
+}

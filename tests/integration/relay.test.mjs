@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: Apache-2.0
+// The hybrid connection listener against a relay that misbehaves. BUILD names the build folder
+// (default: the current one), NODE_PATH may name where the ws package lies.
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { EventEmitter, once } from 'node:events';
+import fs from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import readline from 'node:readline';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { ENTITY, FaultRelay, acceptOf, checkToken } from './relay-faults.mjs';
+
+const ECHO = path.join(process.env.BUILD ?? '.', 'tests/integration/relay-echo');
+
+let folder, tls, caFile;
+
+before(() => {
+    folder = fs.mkdtempSync(path.join(os.tmpdir(), 'relay-test-'));
+    caFile = path.join(folder, 'cert.pem');
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+        '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', path.join(folder, 'key.pem'), '-out', caFile],
+        { stdio: 'ignore' });
+    tls = { key: fs.readFileSync(path.join(folder, 'key.pem')), cert: fs.readFileSync(caFile) };
+});
+
+after(() => fs.rmSync(folder, { recursive: true }));
+
+// The listener under test.
+class Echo extends EventEmitter {
+    constructor(connectionString, { ca = caFile, keepalive = 30000, life = 3600000, proxy, env = {} } = {}) {
+        super();
+        this.lines = [];
+        this.log = '';
+        this.process = spawn(ECHO, [connectionString, ca, keepalive, life, ...(proxy ? [proxy] : [])], { env: { ...process.env, ...env } });
+        readline.createInterface({ input: this.process.stdout }).on('line', (line) => {
+            this.lines.push(JSON.parse(line));
+            this.emit('line');
+        });
+        this.process.stderr.on('data', (data) => {
+            this.log += data;
+            this.emit('log');
+        });
+        this.exited = once(this.process, 'exit');
+    }
+
+    // The n-th line of which `is` is true.
+    async line(is, n = 1) {
+        for (;;) {
+            const found = this.lines.filter(is);
+            if (found.length >= n)
+                return found[n - 1];
+            await once(this, 'line');
+        }
+    }
+
+    state(state, n) {
+        return this.line((line) => line.state === state, n);
+    }
+
+    failure() {
+        return this.line((line) => line.state === 'connecting' && line.reason);
+    }
+
+    count(event) {
+        return this.log.match(new RegExp(`Z [A-Z]+ ${event} `, 'g'))?.length ?? 0;
+    }
+
+    async logged(event, n = 1) {
+        while (this.count(event) < n)
+            await once(this, 'log');
+    }
+
+    // Ends it; a crash or a leak that a sanitizer found fails the test.
+    async end() {
+        this.process.kill('SIGTERM');
+        const [code, signal] = await this.exited;
+        assert.equal(signal, null, this.log);
+        assert.equal(code, 0, this.log);
+        assert.doesNotMatch(this.log, /SharedAccessSignature|sb-hc-id|2ZbB2tGG/, 'the log holds a token or an address');
+    }
+}
+
+// Runs `body` with a relay and a listener; `set` prepares the relay before the listener comes.
+async function withRelay(options, body) {
+    const relay = await FaultRelay.start(tls);
+    options.set?.(relay);
+    const echo = new Echo(relay.connectionString, options);
+    try {
+        await body(relay, echo);
+        await echo.end();
+    } finally {
+        echo.process.kill('SIGKILL');
+        await relay.stop();
+    }
+}
+
+// A relay and a listener on its channel.
+function connected(options, body) {
+    return withRelay(options, async (relay, echo) => {
+        await echo.state('connected');
+        await body(relay, echo, relay.channel);
+    });
+}
+
+const bytes = (size) => Buffer.from(Array.from({ length: size }, (_, i) => (i * 31 + (i >> 8)) & 0xff));
+
+// The channel still serves.
+async function assertServes(relay, channel = relay.channel, id = 'still_G1') {
+    channel.send(relay.request(id, { fields: { body: true } }), Buffer.from('still'));
+    assert.equal(String((await channel.response(id)).content), 'still');
+}
+
+const suite = { concurrency: 8, timeout: 60000 };
+
+describe('what a listener does', suite, () => {
+    test('it registers as the protocol says, and the token stays out of the address', () => connected({}, async (relay, echo) => {
+        const { request, url } = relay.listens[0];
+        assert.equal(url.pathname, `/$hc/${ENTITY}`);
+        assert.match(url.searchParams.get('sb-hc-id'), /^[0-9a-f-]{36}$/);
+        assert.equal(url.searchParams.get('sb-hc-token'), null);
+        checkToken(request.headers.servicebusauthorization);
+        assert.equal(request.headers['sec-websocket-extensions'], undefined);
+        await echo.logged(31019);
+    }));
+
+    test('requests on the control channel are answered there', () => connected({}, async (relay, echo, channel) => {
+        channel.send(relay.request('1_G1', { fields: { method: 'GET' } }));
+        const empty = await channel.response('1_G1');
+        assert.equal(empty.statusCode, 200);
+        assert.equal(empty.body, false);
+        assert.equal(empty.responseHeaders['X-Echo'], 'GET');
+        const told = await echo.line((line) => line.id === '1_G1');
+        assert.equal(told.request, '/v1/echo');
+
+        const body = bytes(65536);
+        channel.send(relay.request('2_G1', { fields: { body: true } }), body);
+        assert.deepEqual((await channel.response('2_G1')).content, body);
+        assert.equal(relay.rendezvous.length, 0);
+    }));
+
+    test('an answer beyond 64 KiB goes by rendezvous, which is closed with 1000', () => connected({}, async (relay, echo, channel) => {
+        channel.send(relay.request('big_G1', { headers: { 'X-Size': '65537' } }));
+        const [meeting, request] = await once(relay, 'meeting');
+        assert.equal(new URL(request.url, 'https://x').searchParams.get('sb-hc-id'), 'big_G1');
+        assert.equal(request.headers.servicebusauthorization, undefined);
+        assert.equal((await meeting.response('big_G1')).content.length, 65537);
+        assert.equal((await meeting.closed).code, 1000);
+        assert.equal(channel.responses.size, 0);
+    }));
+
+    test('a request by rendezvous, ended by an empty fragment, is answered there', () => connected({}, async (relay, echo, channel) => {
+        const body = bytes(200000);
+        channel.ws.send(JSON.stringify({ request: { address: relay.address('p_G1') } }));
+        const [meeting] = await once(relay, 'meeting');
+        meeting.sendFragmented(relay.request('p_G1', { fields: { body: true } }), body);
+        assert.deepEqual((await meeting.response('p_G1')).content, body);
+        assert.equal((await meeting.closed).code, 1000);
+    }));
+
+    test('a body beyond 256 KiB is read to its end, then refused with 413', () => connected({}, async (relay, echo, channel) => {
+        channel.ws.send(JSON.stringify({ request: { address: relay.address('p_G1') } }));
+        const [meeting] = await once(relay, 'meeting');
+        meeting.ws.send(JSON.stringify({ request: relay.request('p_G1', { fields: { body: true } }) }));
+        meeting.ws.send(bytes(300000), { binary: true, fin: false });
+        await sleep(300);
+        assert.equal(meeting.responses.size, 0);
+        meeting.ws.send(Buffer.alloc(0), { binary: true, fin: true });
+        assert.equal((await meeting.response('p_G1')).statusCode, 413);
+        assert.equal(echo.count(35042), 1);
+    }));
+
+    test('more than sixteen at once are told 429', () => connected({}, async (relay, echo, channel) => {
+        for (let i = 0; i < 18; i++)
+            channel.send(relay.request(`n${i}`, { headers: { 'X-Delay': '500' } }));
+        const answers = await Promise.all(Array.from({ length: 18 }, (_, i) => channel.response(`n${i}`)));
+        assert.deepEqual(answers.slice(0, 16).map((a) => a.statusCode), Array(16).fill(200));
+        for (const answer of answers.slice(16)) {
+            assert.equal(answer.statusCode, 429);
+            assert.equal(answer.responseHeaders['Retry-After'], '1');
+            assert.equal(JSON.parse(answer.content).eventId, 35008);
+        }
+        assert.equal(echo.count(35008), 2);
+        await assertServes(relay);
+    }));
+
+    test('an answer whose channel is gone goes by rendezvous', () => connected({}, async (relay, echo, channel) => {
+        channel.send(relay.request('late_G1', { headers: { 'X-Delay': '300' }, fields: { body: true } }), Buffer.from('late'));
+        await echo.line((line) => line.id === 'late_G1');
+        channel.raw.destroy();
+        const [meeting] = await once(relay, 'meeting');
+        assert.equal(String((await meeting.response('late_G1')).content), 'late');
+    }));
+
+    test('an answer that cannot be delivered is told in the log', () => connected({}, async (relay, echo, channel) => {
+        relay.onRendezvous = (upgrade) => relay.refuse(upgrade, '403 Forbidden');
+        channel.send(relay.request('lost_G1', { headers: { 'X-Size': '70000' } }));
+        await echo.logged(35036);
+        assert.match(echo.log, /lost_G1.*answered 403 Forbidden/s);
+    }));
+
+    test('WebSocket senders are refused at once', () => connected({}, async (relay, echo, channel) => {
+        relay.onRendezvous = (upgrade) => relay.refuse(upgrade, '410 Gone');
+        channel.ws.send(JSON.stringify({ accept: { address: `wss://localhost:${relay.port}/$hc/${ENTITY}?sb-hc-action=accept&sb-hc-id=a`,
+            id: 'a', connectHeaders: {} } }).replaceAll('/', '\\/'));
+        const [{ url }] = await once(relay, 'rendezvous');
+        assert.equal(url.searchParams.get('sb-hc-statusCode'), '501');
+        assert.ok(url.searchParams.get('sb-hc-statusDescription'));
+        await assertServes(relay);
+    }));
+
+    test('the token is renewed at three quarters of its life', () => connected({ life: 2000 }, async (relay, echo, channel) => {
+        const begin = Date.now();
+        const [token] = await once(channel, 'token');
+        checkToken(token);
+        assert.ok(Date.now() - begin > 1000);
+        await once(channel, 'token');
+        await assertServes(relay);
+    }));
+
+    test('it says goodbye when stopped, still answers, and comes back when started', () => connected({}, async (relay, echo, channel) => {
+        channel.send(relay.request('last_G1', { headers: { 'X-Delay': '300' }, fields: { body: true } }), Buffer.from('last'));
+        await echo.line((line) => line.id === 'last_G1');
+        echo.process.kill('SIGUSR1');
+        await echo.state('stopped');
+        assert.equal((await channel.closed).code, 1000);
+        const [meeting] = await once(relay, 'meeting');
+        assert.equal(String((await meeting.response('last_G1')).content), 'last');
+        assert.equal(relay.listens.length, 1);
+        echo.process.kill('SIGUSR2');
+        await echo.state('connected', 2);
+        assert.equal(echo.count(32002), 0);
+    }));
+
+    test('it goes through a proxy, which never sees the token', async () => {
+        const seen = [];
+        const proxy = http.createServer().on('connect', (request, client, head) => {
+            seen.push(request);
+            const up = net.connect(Number(request.url.split(':')[1]), '127.0.0.1', () => {
+                client.write('HTTP/1.1 200 OK\r\n\r\n');
+                up.write(head);
+                up.pipe(client).pipe(up);
+            });
+            up.on('error', () => client.destroy());
+            client.on('error', () => up.destroy());
+        });
+        proxy.listen(0, '127.0.0.1');
+        await once(proxy, 'listening');
+        await connected({ proxy: `http://127.0.0.1:${proxy.address().port}` }, async (relay) => {
+            assert.equal(seen[0].url, `localhost:${relay.port}`);
+            assert.equal(seen[0].headers.servicebusauthorization, undefined);
+            await assertServes(relay);
+        });
+        proxy.close();
+    });
+
+    test("the environment's proxy is not used", () => connected({ env: { https_proxy: 'http://127.0.0.1:1', all_proxy: 'http://127.0.0.1:1' } },
+        (relay) => assertServes(relay)));
+});
+
+describe('a relay that refuses', suite, () => {
+    for (const status of ['403 Forbidden', '404 Endpoint does not exist', '410 Gone', '503 Busy']) {
+        test(`${status} is told in words, once, without what varies`, () => withRelay({
+            set: (relay) => { relay.onListen = (upgrade) => relay.refuse(upgrade, status); },
+        }, async (relay, echo) => {
+            assert.equal((await echo.failure()).reason, `localhost:${relay.port} answered ${status}`);
+            await echo.logged(31034);
+            assert.match(echo.log, /WRITEBACK_TRACKING_ID=[0-9a-f-]{36}_G3/);
+            await sleep(1500);
+            assert.equal(relay.listens.length, /^40[34]/.test(status) ? 1 : 2);
+            assert.equal(echo.count(31034), 1);
+            assert.equal(echo.count(32014), 0);
+        }));
+    }
+
+    test('401 is tried again at once with a new token, then slowly', () => withRelay({
+        set: (relay) => { relay.onListen = (upgrade) => relay.refuse(upgrade, '401 The token has an invalid signature'); },
+    }, async (relay, echo) => {
+        await relay.attempts(2);
+        assert.ok(relay.listens[1].time - relay.listens[0].time < 1000);
+        await sleep(2500);
+        assert.equal(relay.listens.length, 2);
+        assert.match((await echo.failure()).reason, /answered 401 The token has an invalid signature$/);
+    }));
+
+    test('a redirect is not followed', () => withRelay({
+        set: (relay) => { relay.onListen = (upgrade) => relay.refuse(upgrade, '302 Found', `Location: wss://localhost:${relay.port}/elsewhere\r\n`); },
+    }, async (relay, echo) => {
+        assert.match((await echo.failure()).reason, /answered 302 Found/);
+        assert.ok(relay.listens.every(({ url }) => url.pathname === `/$hc/${ENTITY}`));
+    }));
+
+    test('an Upgrade that is never answered ends after ten seconds', () => withRelay({
+        set: (relay) => { relay.onListen = () => {}; },
+    }, async (relay, echo) => {
+        const begin = Date.now();
+        assert.equal((await echo.failure()).reason, `localhost:${relay.port} did not answer within 10 s`);
+        assert.ok(Date.now() - begin > 9000 && Date.now() - begin < 14000);
+    }));
+
+    for (const [name, more] of [['a wrong Sec-WebSocket-Accept', 'Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n'],
+        ['an extension or protocol that was not asked for', null]]) {
+        test(`${name} is refused`, () => withRelay({
+            set: (relay) => {
+                relay.onListen = ({ request, socket }) => socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+                    `${more ?? `Sec-WebSocket-Accept: ${acceptOf(request)}\r\nSec-WebSocket-Extensions: permessage-deflate\r\n`}\r\n`);
+            },
+        }, async (relay, echo) => {
+            assert.equal((await echo.failure()).reason, `localhost:${relay.port} answered the Upgrade with ${name}`);
+            assert.equal(echo.lines.filter((line) => line.state === 'connected').length, 0);
+        }));
+    }
+
+    test('a certificate that nobody trusts ends it', () => withRelay({ ca: '/etc/ssl/certs/ca-certificates.crt' }, async (relay, echo) => {
+        assert.match((await echo.failure()).reason, /SSL certificate problem/);
+        assert.equal(relay.listens.length, 0);
+    }));
+
+    test('a certificate for another name ends it', () => withRelay({}, async (relay) => {
+        const other = new Echo(relay.connectionString.replace('localhost', '127.0.0.1'));
+        assert.match((await other.failure()).reason, /127\.0\.0\.1/);
+        await other.end();
+    }));
+
+    test('a relay that comes late is found', async () => {
+        const early = await FaultRelay.start(tls);
+        await early.stop();
+        const echo = new Echo(early.connectionString);
+        assert.equal((await echo.failure()).reason, `no connection to localhost:${early.port}: Connection refused`);
+        const relay = await FaultRelay.start(tls, early.port);
+        await echo.state('connected');
+        assert.equal(echo.count(31034), 1);
+        await echo.end();
+        await relay.stop();
+    });
+});
+
+describe('a relay that goes', suite, () => {
+    for (const [name, go] of [
+        ['with 1001', (channel) => channel.ws.close(1001, 'Entity deleted. TrackingId:x_G1')],
+        ['with 1008', (channel) => channel.ws.close(1008, 'The token has expired. TrackingId:x_G1')],
+        ['with 1011', (channel) => channel.ws.close(1011, 'Service error')],
+        ['with a FIN', (channel) => channel.ws.terminate()],
+        ['with a reset', (channel) => channel.raw._parent?.resetAndDestroy() ?? channel.raw.resetAndDestroy()],
+    ]) {
+        test(`${name}: told once, and it is back`, () => connected({}, async (relay, echo, channel) => {
+            go(channel);
+            await echo.state('connected', 2);
+            assert.equal(echo.count(32002), 1);
+            assert.equal(echo.count(31034), 0);
+            assert.equal((await echo.state('connected', 2)).reconnects, 1);
+            if (name.startsWith('with 1'))
+                assert.match((await echo.failure()).reason, new RegExp(`closed the connection: ${name.slice(5)} [A-Z][a-z ]+$`));
+            await assertServes(relay);
+        }));
+    }
+
+    test('in silence: two PINGs without an answer', () => withRelay({
+        keepalive: 300,
+        set: (relay) => { relay.onListen = (upgrade) => relay.accept(upgrade, { mute: relay.listens.length === 1 }); },
+    }, async (relay, echo) => {
+        await echo.state('connected', 2);
+        assert.match((await echo.failure()).reason, /is silent: 2 PINGs without an answer/);
+        /* The second channel answers, and lives. */
+        await sleep(1500);
+        assert.equal(echo.count(32002), 1);
+    }));
+
+    test('not at all, while frames of any kind still come', () => withRelay({
+        keepalive: 300,
+        set: (relay) => { relay.onListen = (upgrade) => relay.accept(upgrade, { mute: true }); },
+    }, async (relay, echo) => {
+        await echo.state('connected');
+        for (let i = 0; i < 20; i++) {
+            relay.channel.ws.pong();
+            await sleep(75);
+        }
+        assert.equal(echo.count(32002), 0);
+    }));
+});
+
+describe('a relay that talks nonsense', suite, () => {
+    const deep = `{"request":${'['.repeat(5000)}${']'.repeat(5000)}}`;
+
+    for (const [name, message] of [
+        ['no JSON', 'nonsense'],
+        ['JSON that is cut off', '{"request":{"address":'],
+        ['deep nesting', deep],
+        ['a message beyond 64 KiB', `{"request":{"address":"${'x'.repeat(70000)}"}}`],
+        ['a request without an id', '{"request":{"address":"a","method":"GET","requestTarget":"/x"}}'],
+        ['an address elsewhere', '{"request":{"address":"wss://evil.example/$hc/x?sb-hc-id=1"}}'],
+    ]) {
+        test(`${name}: one entry, and the channel stays`, () => connected({}, async (relay, echo, channel) => {
+            channel.ws.send(message);
+            await echo.logged(32003);
+            await assertServes(relay);
+            assert.equal(echo.count(32003), 1);
+            assert.equal(relay.listens.length, 1);
+        }));
+    }
+
+    test('unknown messages, orphan bodies and unsolicited PONGs are ignored', () => connected({}, async (relay, echo, channel) => {
+        channel.ws.send('{"somethingNew":{"a":1}}');
+        channel.ws.send(Buffer.alloc(0), { binary: true });
+        channel.ws.send(Buffer.from('orphan'), { binary: true });
+        channel.ws.pong('unsolicited');
+        await assertServes(relay);
+        assert.deepEqual(echo.log.match(/Z [A-Z]+ \d+ /g).map((entry) => entry.slice(-6, -1)), ['31019']);
+    }));
+
+    test('a body that does not follow loses its request, not the next one', () => connected({}, async (relay, echo, channel) => {
+        channel.send(relay.request('1_G1', { fields: { body: true } }));
+        await assertServes(relay);
+        assert.equal(echo.count(32003), 1);
+        assert.match(echo.log, /1_G1.*its body did not follow/s);
+    }));
+
+    test('a pointer to nowhere is told', () => connected({}, async (relay, echo, channel) => {
+        relay.onRendezvous = (upgrade) => relay.refuse(upgrade, '403 Forbidden');
+        channel.ws.send(JSON.stringify({ request: { address: relay.address('gone') } }));
+        await echo.logged(35038);
+        await assertServes(relay);
+    }));
+
+    test('nonsense by rendezvous ends that rendezvous only', () => connected({}, async (relay, echo, channel) => {
+        channel.ws.send(JSON.stringify({ request: { address: relay.address('p_G1') } }));
+        const [meeting] = await once(relay, 'meeting');
+        meeting.ws.send('nonsense');
+        assert.equal((await meeting.closed).code, 1002);
+        await assertServes(relay);
+        assert.equal(echo.count(32003), 1);
+        assert.equal(echo.count(35038), 0);
+    }));
+
+    test('a sender that goes before its answer costs one entry', () => connected({}, async (relay, echo, channel) => {
+        channel.ws.send(JSON.stringify({ request: { address: relay.address('p_G1') } }));
+        const [meeting] = await once(relay, 'meeting');
+        meeting.send(relay.request('p_G1', { headers: { 'X-Delay': '300' } }));
+        await echo.line((line) => line.id === 'p_G1');
+        meeting.ws.close(1001);
+        await echo.logged(35036);
+        await assertServes(relay);
+    }));
+
+    test('a frame in the same record as the answer to the Upgrade is not lost', () => withRelay({
+        set: (relay) => {
+            relay.onListen = ({ request, socket }) => {
+                const text = Buffer.from(JSON.stringify({ request: relay.request('early_G1', { fields: { requestTarget: '/x', requestHeaders: {}, address: 'a' } }) }));
+                socket.write(Buffer.concat([Buffer.from('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+                    `Sec-WebSocket-Accept: ${acceptOf(request)}\r\n\r\n`), Buffer.from([0x81, 126, text.length >> 8, text.length & 0xff]), text]));
+            };
+        },
+    }, (relay, echo) => echo.line((line) => line.id === 'early_G1')));
+
+    test('a storm of PINGs while nothing is read harms no answer', () => connected({}, async (relay, echo, channel) => {
+        const ids = Array.from({ length: 120 }, (_, i) => `s${i}`);
+        const answers = [];
+        let last;
+        relay.on('meeting', (meeting) => meeting.on('response', (id) => answers.push(meeting.responses.get(id))));
+        channel.on('response', (id) => answers.push(channel.responses.get(id)));
+        channel.ws.on('pong', (data) => { last = String(data); });
+        channel.raw.pause();
+        for (const id of ids) {
+            channel.send(relay.request(id, { headers: { 'X-Size': '65536' } }));
+            for (let i = 0; i < 20; i++)
+                channel.ws.ping(`${id}-${i}`);
+        }
+        await echo.line((line) => line.id === ids.at(-1));
+        assert.ok(answers.length < ids.length);
+        channel.raw.resume();
+        while (answers.length < ids.length || last !== 's119-19')
+            await sleep(20);
+        assert.deepEqual(answers.map((answer) => answer.requestId).sort(), [...ids].sort());
+        assert.ok(answers.every((answer) => answer.content.length === 65536));
+        await assertServes(relay);
+        assert.equal(relay.listens.length, 1);
+    }));
+});
