@@ -31,7 +31,7 @@ relay_request *relay_request_free(relay_request *q) {
 }
 
 /* Takes the message on success. */
-static int request_new(relay *r, rendezvous *by, message *m, const websocket_message *body,
+static int request_new(relay *r, uint64_t channel_number, message *m, const websocket_message *body,
                        relay_request **ret) {
     _cleanup_free_ char *path = message_path(m, r->config->path);
     _cleanup_free_ void *copy = NULL;
@@ -55,7 +55,7 @@ static int request_new(relay *r, rendezvous *by, message *m, const websocket_mes
     q->body = TAKE_PTR(copy);
     q->size = size;
     q->is_too_large = body && body->is_too_large;
-    q->channel_number = by ? 0 : r->channel_number;
+    q->channel_number = channel_number;
 
     q->next = r->requests;
     if (q->next)
@@ -85,7 +85,7 @@ static void respond_problem(relay_request *q, outcome o, const relay_header *hea
 static void hand_over(relay *r, rendezvous *by, message *m, const websocket_message *body) {
     relay_request *q;
 
-    if (request_new(r, by, m, body, &q) < 0) {
+    if (request_new(r, by ? 0 : r->channel_number, m, body, &q) < 0) {
         log_event(OUTCOME_UNKNOWN_ERROR, {"WRITEBACK_REQUEST_ID", m->id},
                   {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REASON", "out of memory"});
         if (by)
@@ -105,7 +105,8 @@ static void hand_over(relay *r, rendezvous *by, message *m, const websocket_mess
     if (q->is_too_large) {
         char reason[64];
 
-        (void) snprintf(reason, sizeof(reason), "its body has %zu bytes", body->size);
+        (void) snprintf(reason, sizeof(reason), "its body has more than %zu bytes",
+                        by ? RELAY_BODY_MAX : RELAY_CONTROL_MAX);
         log_event(OUTCOME_CONTENT_TOO_LARGE, {"WRITEBACK_REASON", reason},
                   {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REQUEST_ID", q->message.id});
     }

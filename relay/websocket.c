@@ -257,16 +257,14 @@ static int on_pulse(sd_event_source *source, uint64_t usec, void *userdata) {
     (void) usec;
 
     enter(ws);
-    if (!ws->ping_sent) {
-        send_ping(ws);
-    } else if (ws->heard) {
+    if (ws->ping_sent && ws->heard) {
         ws->ping_sent = false;
         ws->misses = 0;
-    } else if (++ws->misses < PINGS_MISSED_MAX) {
-        send_ping(ws);
-    } else {
+    } else if (ws->ping_sent && ++ws->misses == PINGS_MISSED_MAX) {
         end_because(ws, "%s is silent: %d PINGs without an answer", ws->handshake.where,
                     PINGS_MISSED_MAX);
+    } else {
+        send_ping(ws);
     }
 
     if (!ws->ended) {

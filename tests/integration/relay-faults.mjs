@@ -6,9 +6,8 @@ import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import https from 'node:https';
-import { createRequire } from 'node:module';
 
-const { WebSocketServer } = createRequire(new URL('../lab/cloud/package.json', import.meta.url))('ws');
+import { WebSocketServer } from '../lab/cloud/packages.mjs';
 
 export const ENTITY = 'a/hyco';
 export const KEY_NAME = 'listen-rule';

@@ -1,96 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hybrid connection listener against a relay that misbehaves. BUILD names the build folder
-// (default: the current one), NODE_PATH may name where the ws package lies.
+// The hybrid connection listener against the lab's stand-in relay, and against one that misbehaves.
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { EventEmitter, once } from 'node:events';
-import fs from 'node:fs';
+import { once } from 'node:events';
 import http from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
-import os from 'node:os';
-import path from 'node:path';
-import readline from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { ENTITY, FaultRelay, acceptOf, checkToken } from './relay-faults.mjs';
+import { Relay } from '../lab/cloud/relay.mjs';
+import { createSas } from '../lab/cloud/sas.mjs';
+import { Certificate, Echo } from './relay-echo.mjs';
+import { ENTITY, FaultRelay, KEY, KEY_NAME, acceptOf, checkToken } from './relay-faults.mjs';
 
-const ECHO = path.join(process.env.BUILD ?? '.', 'tests/integration/relay-echo');
+let certificate;
 
-let folder, tls, caFile;
-
-before(() => {
-    folder = fs.mkdtempSync(path.join(os.tmpdir(), 'relay-test-'));
-    caFile = path.join(folder, 'cert.pem');
-    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-        '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', path.join(folder, 'key.pem'), '-out', caFile],
-        { stdio: 'ignore' });
-    tls = { key: fs.readFileSync(path.join(folder, 'key.pem')), cert: fs.readFileSync(caFile) };
-});
-
-after(() => fs.rmSync(folder, { recursive: true }));
-
-// The listener under test.
-class Echo extends EventEmitter {
-    constructor(connectionString, { ca = caFile, keepalive = 30000, life = 3600000, proxy, env = {} } = {}) {
-        super();
-        this.lines = [];
-        this.log = '';
-        this.process = spawn(ECHO, [connectionString, ca, keepalive, life, ...(proxy ? [proxy] : [])], { env: { ...process.env, ...env } });
-        readline.createInterface({ input: this.process.stdout }).on('line', (line) => {
-            this.lines.push(JSON.parse(line));
-            this.emit('line');
-        });
-        this.process.stderr.on('data', (data) => {
-            this.log += data;
-            this.emit('log');
-        });
-        this.exited = once(this.process, 'exit');
-    }
-
-    // The n-th line of which `is` is true.
-    async line(is, n = 1) {
-        for (;;) {
-            const found = this.lines.filter(is);
-            if (found.length >= n)
-                return found[n - 1];
-            await once(this, 'line');
-        }
-    }
-
-    state(state, n) {
-        return this.line((line) => line.state === state, n);
-    }
-
-    failure() {
-        return this.line((line) => line.state === 'connecting' && line.reason);
-    }
-
-    count(event) {
-        return this.log.match(new RegExp(`Z [A-Z]+ ${event} `, 'g'))?.length ?? 0;
-    }
-
-    async logged(event, n = 1) {
-        while (this.count(event) < n)
-            await once(this, 'log');
-    }
-
-    // Ends it; a crash or a leak that a sanitizer found fails the test.
-    async end() {
-        this.process.kill('SIGTERM');
-        const [code, signal] = await this.exited;
-        assert.equal(signal, null, this.log);
-        assert.equal(code, 0, this.log);
-        assert.doesNotMatch(this.log, /SharedAccessSignature|sb-hc-id|2ZbB2tGG/, 'the log holds a token or an address');
-    }
-}
+before(() => { certificate = new Certificate(); });
+after(() => certificate.remove());
 
 // Runs `body` with a relay and a listener; `set` prepares the relay before the listener comes.
 async function withRelay(options, body) {
-    const relay = await FaultRelay.start(tls);
+    const relay = await FaultRelay.start(certificate.tls);
     options.set?.(relay);
-    const echo = new Echo(relay.connectionString, options);
+    const echo = new Echo(relay.connectionString, { ca: certificate.file, ...options });
     try {
         await body(relay, echo);
         await echo.end();
@@ -117,6 +50,87 @@ async function assertServes(relay, channel = relay.channel, id = 'still_G1') {
 }
 
 const suite = { concurrency: 8, timeout: 60000 };
+
+// The lab's stand-in, with a listener on it and a way to send.
+async function withStandIn(knobs, body, life = 3600000) {
+    const server = https.createServer(certificate.tls).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const host = `localhost:${server.address().port}`;
+    const relay = new Relay({ host, path: ENTITY, rules: [{ name: KEY_NAME, key: KEY, rights: ['Listen', 'Send'] }] });
+    relay.control(knobs);
+    server.on('request', (request, response) => relay.handleRequest(request, response));
+    server.on('upgrade', (request, socket, head) => relay.handleUpgrade(request, socket, head));
+
+    const token = createSas({ uri: `https://localhost/${ENTITY}`, rule: KEY_NAME, key: KEY });
+    const send = async (content, { headers = {}, chunked = false } = {}) => {
+        const request = https.request(`https://${host}/${ENTITY}/v1/echo`, {
+            method: 'POST', ca: certificate.tls.cert, agent: false,
+            headers: { ServiceBusAuthorization: token, ...(chunked ? {} : { 'Content-Length': content.length }), ...headers },
+        });
+        request.end(content);
+        const [response] = await once(request, 'response');
+        return { status: response.statusCode, via: response.headers.via, content: Buffer.concat(await response.toArray()) };
+    };
+
+    const echo = new Echo(`Endpoint=sb://${host}/;SharedAccessKeyName=${KEY_NAME};SharedAccessKey=${KEY};EntityPath=${ENTITY}`,
+        { ca: certificate.file, life });
+    try {
+        await echo.state('connected');
+        await body(relay, echo, send);
+        assert.deepEqual(relay.status().violations, []);
+        await echo.end();
+    } finally {
+        echo.process.kill('SIGKILL');
+        relay.close();
+        server.closeAllConnections();
+        server.close();
+    }
+}
+
+describe("on the lab's stand-in", suite, () => {
+    test('requests and answers of every size arrive as they were', () => withStandIn({}, async (relay, echo, send) => {
+        for (const chunked of [false, true]) {
+            for (const size of [0, 1, 65535, 65536, 65537, 100000, 262144]) {
+                const answer = await send(bytes(size), { chunked });
+                assert.equal(answer.status, 200, `${size} bytes`);
+                assert.ok(answer.via);
+                assert.deepEqual(answer.content, bytes(size));
+            }
+        }
+        for (const size of [0, 1, 65536, 65537, 1000000])
+            assert.equal((await send(Buffer.from('x'), { headers: { 'X-Size': size } })).content.length, size);
+    }));
+
+    test('sixteen at once, by either way, do not mix', () => withStandIn({}, async (relay, echo, send) => {
+        const sizes = Array.from({ length: 16 }, (_, i) => (i % 2 ? 1000 : 70000) + i);
+        const answers = await Promise.all(sizes.map((size) => send(bytes(size), { headers: { 'X-Delay': size % 7 * 20 } })));
+        answers.forEach((answer, i) => assert.deepEqual(answer.content, bytes(sizes[i])));
+    }));
+
+    test('a request beyond 256 KiB gets its 413', () => withStandIn({}, async (relay, echo, send) => {
+        const answer = await send(bytes(262145));
+        assert.equal(answer.status, 413);
+        assert.ok(answer.via);
+        assert.equal(echo.count(35042), 1);
+    }));
+
+    test('a renewed token keeps the channel beyond the first one', () => withStandIn({ minimumTokenLife: 0, tokenGrace: 0 }, async (relay, echo, send) => {
+        await sleep(5000);
+        assert.equal((await send(Buffer.from('x'))).status, 200);
+        assert.ok(relay.status().renewals >= 2);
+        assert.equal(relay.status().connects, 1);
+    }, 2500));
+
+    test('a relay that is cut is found again', () => withStandIn({}, async (relay, echo, send) => {
+        relay.control({ cut: true });
+        await echo.logged(31034);
+        assert.equal((await send(Buffer.from('x'))).status, 404);
+        relay.control({ cut: false });
+        await echo.state('connected', 2);
+        assert.equal((await send(Buffer.from('x'))).status, 200);
+        assert.equal(echo.count(32002), 1);
+    }));
+});
 
 describe('what a listener does', suite, () => {
     test('it registers as the protocol says, and the token stays out of the address', () => connected({}, async (relay, echo) => {
@@ -195,6 +209,22 @@ describe('what a listener does', suite, () => {
         channel.raw.destroy();
         const [meeting] = await once(relay, 'meeting');
         assert.equal(String((await meeting.response('late_G1')).content), 'late');
+    }));
+
+    test('answers that a lost channel had not taken go by rendezvous', () => connected({}, async (relay, echo, channel) => {
+        const ids = Array.from({ length: 120 }, (_, i) => `q${i}`);
+        const byRendezvous = new Set();
+        relay.on('meeting', (meeting) => meeting.on('response', (id) => byRendezvous.add(id)));
+        channel.raw.pause();
+        for (const id of ids)
+            channel.send(relay.request(id, { headers: { 'X-Size': '65536' } }));
+        await echo.line((line) => line.id === ids.at(-1));
+        const refused = byRendezvous.size;
+        channel.raw.destroy();
+        await echo.state('connected', 2);
+        while (!byRendezvous.has('q119') || byRendezvous.size === refused)
+            await sleep(20);
+        await echo.logged(32002);
     }));
 
     test('an answer that cannot be delivered is told in the log', () => connected({}, async (relay, echo, channel) => {
@@ -322,17 +352,17 @@ describe('a relay that refuses', suite, () => {
     }));
 
     test('a certificate for another name ends it', () => withRelay({}, async (relay) => {
-        const other = new Echo(relay.connectionString.replace('localhost', '127.0.0.1'));
+        const other = new Echo(relay.connectionString.replace('localhost', '127.0.0.1'), { ca: certificate.file });
         assert.match((await other.failure()).reason, /127\.0\.0\.1/);
         await other.end();
     }));
 
     test('a relay that comes late is found', async () => {
-        const early = await FaultRelay.start(tls);
+        const early = await FaultRelay.start(certificate.tls);
         await early.stop();
-        const echo = new Echo(early.connectionString);
+        const echo = new Echo(early.connectionString, { ca: certificate.file });
         assert.equal((await echo.failure()).reason, `no connection to localhost:${early.port}: Connection refused`);
-        const relay = await FaultRelay.start(tls, early.port);
+        const relay = await FaultRelay.start(certificate.tls, early.port);
         await echo.state('connected');
         assert.equal(echo.count(31034), 1);
         await echo.end();
