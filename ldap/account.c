@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ldap/account.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* userAccountControl, and the computed one, MS-ADTS 2.2.16 */
+#define UF_ACCOUNTDISABLE 0x2
+#define UF_LOCKOUT 0x10
+#define UF_DONT_EXPIRE_PASSWD 0x10000
+
+const char *const account_attributes[] = {
+    "objectGUID",
+    "objectSid",
+    "userPrincipalName",
+    "sAMAccountName",
+    "displayName",
+    "userAccountControl",
+    "msDS-User-Account-Control-Computed",
+    "adminCount",
+    "pwdLastSet",
+    "mS-DS-ConsistencyGuid",
+    "msDS-ResultantPSO",
+    NULL,
+};
+
+bool account_is_locked_out(entry e) {
+    return entry_integer(e, "msDS-User-Account-Control-Computed", 0) & UF_LOCKOUT;
+}
+
+static int read_identity(directory_account *a, entry e) {
+    uint8_t bytes[SID_SIZE_MAX];
+    ssize_t size;
+
+    if (entry_bytes(e, "objectGUID", bytes, sizeof(bytes)) != GUID_SIZE)
+        return -EBADMSG;
+    guid_to_text(bytes, a->guid);
+
+    size = entry_bytes(e, "objectSid", bytes, sizeof(bytes));
+    if (size < 0 || sid_to_text(bytes, (size_t) size, a->sid) < 0)
+        return -EBADMSG;
+
+    a->dn = entry_dn(e);
+    a->sam_account_name = entry_text(e, "sAMAccountName");
+    return a->dn && a->sam_account_name ? 0 : -EBADMSG;
+}
+
+int account_new(entry e, const char *controller, directory_account **ret) {
+    _cleanup_(directory_account_freep)
+    directory_account *a = NULL;
+    int64_t control;
+    int r;
+
+    assert(controller);
+    assert(ret);
+
+    a = calloc(1, sizeof(directory_account));
+    if (!a)
+        return -ENOMEM;
+
+    r = read_identity(a, e);
+    if (r < 0)
+        return r;
+
+    a->user_principal_name = entry_text(e, "userPrincipalName");
+    a->display_name = entry_text(e, "displayName");
+    a->policy_dn = entry_text(e, "msDS-ResultantPSO");
+    a->controller = strdup(controller);
+    if (!a->controller)
+        return -ENOMEM;
+
+    control = entry_integer(e, "userAccountControl", -1);
+    if (control < 0)
+        return -EBADMSG;
+
+    a->info = (directory_account_info){
+        .dn = a->dn,
+        .guid = a->guid,
+        .sid = a->sid,
+        .user_principal_name = a->user_principal_name,
+        .sam_account_name = a->sam_account_name,
+        .controller = a->controller,
+        .enabled = !(control & UF_ACCOUNTDISABLE),
+        .locked_out = account_is_locked_out(e),
+        .must_change =
+            entry_integer(e, "pwdLastSet", -1) == 0 && !(control & UF_DONT_EXPIRE_PASSWD),
+        .is_protected = entry_integer(e, "adminCount", 0) > 0,
+        .password_last_set = entry_date(e, "pwdLastSet"),
+    };
+    a->info.is_privileged = a->info.is_protected;
+
+    *ret = TAKE_PTR(a);
+    return 0;
+}
+
+int account_in_groups(entry e, const group_sid *groups, size_t n) {
+    /* Every account is at least in its primary group. */
+    if (!entry_has(e, "tokenGroups"))
+        return -ENODATA;
+
+    for (size_t i = 0; i < n; i++)
+        if (entry_has_value(e, "tokenGroups", groups[i].bytes, groups[i].size))
+            return 1;
+    return 0;
+}
+
+const directory_account_info *directory_account_get(const directory_account *a) {
+    assert(a);
+    return &a->info;
+}
+
+directory_account *directory_account_free(directory_account *a) {
+    if (!a)
+        return NULL;
+
+    free(a->dn);
+    free(a->user_principal_name);
+    free(a->sam_account_name);
+    free(a->controller);
+    free(a->display_name);
+    free(a->policy_dn);
+    free(a);
+    return NULL;
+}

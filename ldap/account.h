@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* An account as an entry of the directory. Nothing here logs. */
+
+#include "ldap/directory.h"
+#include "ldap/entry.h"
+#include "ldap/survey.h"
+
+struct directory_account {
+    directory_account_info info; /* points to what follows */
+    char *dn, *user_principal_name, *sam_account_name, *controller;
+    char guid[GUID_TEXT_MAX], sid[SID_TEXT_MAX];
+
+    char *display_name; /* may be NULL */
+    char *policy_dn;    /* of the fine-grained policy in force; NULL: the domain's */
+};
+
+/* What account_new() needs of an entry, NULL-terminated. */
+extern const char *const account_attributes[];
+
+/* Returns 0; -ENOMEM; or -EBADMSG where the entry lacks what every account has. */
+int account_new(entry e, const char *controller, directory_account **ret);
+
+/* Whether the account's state, in these attributes of it, is locked out at the moment. */
+bool account_is_locked_out(entry e);
+
+/* Whether an entry with tokenGroups says that the account is in one of the groups. Returns 1, 0, or
+ * -ENODATA where the agent's account may not see it. */
+int account_in_groups(entry e, const group_sid *groups, size_t n);

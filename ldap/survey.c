@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ldap/survey.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ldap/answer.h"
+#include "ldap/entry.h"
+#include "ldap/text.h"
+
+/* MS-ADTS 3.1.1.3.4.1.27 and 3.1.1.3.4.3.6 */
+#define POLICY_HINTS_OID "1.2.840.113556.1.4.2239"
+#define POLICY_HINTS_DEPRECATED_OID "1.2.840.113556.1.4.2066"
+#define CAPABILITY_READ_ONLY "1.2.840.113556.1.4.1920"
+
+#define READ_ONLY "is a read-only domain controller, which takes no changes"
+
+struct survey {
+    connection *connection;
+    connection_request *request;
+    char *const *groups;
+    survey_done_fn done;
+    void *userdata;
+    survey_result result;
+};
+
+static void finish(survey *s, outcome o, char *problem) {
+    _cleanup_free_ char *text = problem;
+
+    s->done(o, text ? text : "cannot be used: memory is short", s->userdata);
+}
+
+static void refuse(survey *s, outcome o, const char *problem) {
+    s->done(o, problem, s->userdata);
+}
+
+/* What an answer that is none of success means here. */
+static void refuse_answer(survey *s, const char *what, const connection_answer *answer) {
+    _cleanup_free_ char *said = answer_describe(answer->result, answer->text);
+
+    finish(s, OUTCOME_AD_CONFIGURATION,
+           text_format("does not answer as a domain controller, asked for %s: %s", what,
+                       said ? said : "?"));
+}
+
+/* ---- Privileged groups -------------------------------------------------------------------------
+ */
+
+static void ask_for_group(survey *s);
+
+static void on_group(const connection_answer *answer, void *userdata) {
+    survey *s = userdata;
+    const char *dn = s->groups[s->result.n_groups];
+    group_sid *sid = &s->result.groups[s->result.n_groups];
+    ssize_t size = -ENODATA;
+
+    s->request = NULL;
+    if (answer->result == -1)
+        return;
+
+    if (answer->result == LDAP_SUCCESS && answer->n_entries == 1)
+        size = entry_bytes((entry){answer->ld, answer->entries[0]}, "objectSid", sid->bytes,
+                           sizeof(sid->bytes));
+    if (size < 0)
+        return finish(s, OUTCOME_AD_CONFIGURATION,
+                      text_format("does not know the group PrivilegedGroup=%s", dn));
+
+    sid->size = (size_t) size;
+    s->result.n_groups++;
+    ask_for_group(s);
+}
+
+static void ask_for_group(survey *s) {
+    static const char *const attributes[] = {"objectSid", NULL};
+
+    if (!s->groups || !s->groups[s->result.n_groups])
+        return refuse(s, OUTCOME_INVALID, "");
+
+    if (connection_search(s->connection, s->groups[s->result.n_groups], LDAP_SCOPE_BASE,
+                          "(objectClass=group)", attributes, on_group, s, &s->request) < 0)
+        refuse(s, OUTCOME_AD_NOT_REACHABLE, "takes no more requests");
+}
+
+/* ---- Read-only or not --------------------------------------------------------------------------
+ */
+
+static void on_service(const connection_answer *answer, void *userdata) {
+    survey *s = userdata;
+    _cleanup_free_ char *read_only = NULL, *category = NULL;
+
+    s->request = NULL;
+    if (answer->result == -1)
+        return;
+
+    /* Where the agent's account may not look, the controller counts as writable; a write would be
+     * answered with a referral. */
+    if (answer->n_entries == 1) {
+        entry e = {answer->ld, answer->entries[0]};
+
+        read_only = entry_text(e, "msDS-isRODC");
+        category = entry_text(e, "objectCategory");
+    }
+    if ((read_only && strcmp(read_only, "TRUE") == 0) ||
+        (category && strncasecmp(category, "CN=NTDS-DSA-RO,", 15) == 0))
+        return refuse(s, OUTCOME_AD_CONFIGURATION, READ_ONLY);
+
+    ask_for_group(s);
+}
+
+static void ask_for_service(survey *s, const char *dn) {
+    static const char *const attributes[] = {"msDS-isRODC", "objectCategory", NULL};
+
+    if (connection_search(s->connection, dn, LDAP_SCOPE_BASE, "(objectClass=*)", attributes,
+                          on_service, s, &s->request) < 0)
+        refuse(s, OUTCOME_AD_NOT_REACHABLE, "takes no more requests");
+}
+
+/* ---- The root of it ----------------------------------------------------------------------------
+ */
+
+static bool has(entry e, const char *attribute, const char *value) {
+    return entry_has_value(e, attribute, value, strlen(value));
+}
+
+static void on_root(const connection_answer *answer, void *userdata) {
+    survey *s = userdata;
+    _cleanup_free_ char *service = NULL;
+    entry e;
+
+    s->request = NULL;
+    if (answer->result == -1)
+        return;
+    if (answer->result != LDAP_SUCCESS || answer->n_entries != 1)
+        return refuse_answer(s, "its root", answer);
+
+    e = (entry){answer->ld, answer->entries[0]};
+    s->result.naming_context = entry_text(e, "defaultNamingContext");
+    service = entry_text(e, "dsServiceName");
+    if (!s->result.naming_context || !service)
+        return refuse(s, OUTCOME_AD_CONFIGURATION, "is no Active Directory domain controller");
+
+    if (has(e, "isSynchronized", "FALSE"))
+        return refuse(s, OUTCOME_AD_NOT_REACHABLE, "has not finished its first replication");
+    if (has(e, "supportedCapabilities", CAPABILITY_READ_ONLY))
+        return refuse(s, OUTCOME_AD_CONFIGURATION, READ_ONLY);
+
+    if (has(e, "supportedControl", POLICY_HINTS_OID))
+        s->result.policy_hints = POLICY_HINTS_OID;
+    else if (has(e, "supportedControl", POLICY_HINTS_DEPRECATED_OID))
+        s->result.policy_hints = POLICY_HINTS_DEPRECATED_OID;
+
+    ask_for_service(s, service);
+}
+
+int survey_new(connection *c, char *const *groups, survey_done_fn done, void *userdata,
+               survey **ret) {
+    static const char *const attributes[] = {"defaultNamingContext", "dsServiceName",
+                                             "isSynchronized",       "supportedCapabilities",
+                                             "supportedControl",     NULL};
+    _cleanup_(survey_freep)
+    survey *s = NULL;
+    size_t n = 0;
+    int r;
+
+    assert(c);
+    assert(done);
+    assert(ret);
+
+    s = calloc(1, sizeof(survey));
+    if (!s)
+        return -ENOMEM;
+
+    s->connection = c;
+    s->groups = groups;
+    s->done = done;
+    s->userdata = userdata;
+
+    while (groups && groups[n])
+        n++;
+    s->result.groups = calloc(n + 1, sizeof(group_sid));
+    if (!s->result.groups)
+        return -ENOMEM;
+
+    r = connection_search(c, "", LDAP_SCOPE_BASE, "(objectClass=*)", attributes, on_root, s,
+                          &s->request);
+    if (r < 0)
+        return r;
+
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+survey *survey_free(survey *s) {
+    if (!s)
+        return NULL;
+
+    connection_request_free(s->request);
+    free(s->result.naming_context);
+    free(s->result.groups);
+    free(s);
+    return NULL;
+}
+
+const survey_result *survey_get(const survey *s) {
+    assert(s);
+    return &s->result;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A first look at a controller: what it is, what it can, and which groups are privileged.
+ *
+ * Nothing here logs. */
+
+#include <stdbool.h>
+
+#include "agent/base/outcome.h"
+#include "ldap/connection.h"
+#include "ldap/identity.h"
+
+typedef struct group_sid {
+    uint8_t bytes[SID_SIZE_MAX];
+    size_t size;
+} group_sid;
+
+/* What was found; the survey's. */
+typedef struct survey_result {
+    char *naming_context;     /* of the domain */
+    const char *policy_hints; /* OID of the control; NULL: the controller has none */
+    group_sid *groups;        /* of the configuration's privileged groups, in its order */
+    size_t n_groups;
+} survey_result;
+
+typedef struct survey survey;
+
+/* The controller can be used (OUTCOME_INVALID), or cannot, and why: a sentence's end that follows
+ * its name, borrowed. The callee may free the survey. */
+typedef void (*survey_done_fn)(outcome o, const char *problem, void *userdata);
+
+/* Begins to look, over a bound connection.
+ *
+ * groups   DNs, NULL-terminated; may be NULL; borrowed
+ *
+ * Returns 0 or negative errno; `done` is not called from here. Where the connection is lost, `done`
+ * is not called at all. */
+int survey_new(connection *c, char *const *groups, survey_done_fn done, void *userdata,
+               survey **ret);
+survey *survey_free(survey *s);
+
+const survey_result *survey_get(const survey *s);
+
+DEFINE_CLEANUP(survey *, survey_free);
