@@ -134,10 +134,10 @@ export class Client {
   }
 }
 
-/** The relay answered in the agent's place, or the agent with an error. */
+/** The agent's keys could not be had; `answer` is what came instead, of the relay or of the agent. */
 export class AgentUnreachable extends Error {
-  constructor({ status, reason }) {
-    super(`${status} ${reason}`);
-    this.status = status;
+  constructor(answer) {
+    super(`${answer.status} ${answer.reason}`);
+    this.answer = answer;
   }
 }

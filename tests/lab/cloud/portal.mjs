@@ -5,6 +5,7 @@
 
 import { readFileSync } from 'node:fs';
 
+import { AgentUnreachable } from './client.mjs';
 import { answerJson, readJson } from './http.mjs';
 import { people } from './portal-people.mjs';
 
@@ -92,7 +93,7 @@ export class Portal {
       if (answer.json?.code === 'DecryptionError') this.#keys = null; // the agent has new ones
       return told(answer);
     } catch (error) {
-      return { reached: false, why: error.message };
+      return notTold(error);
     }
   }
 
@@ -100,7 +101,7 @@ export class Portal {
     try {
       return told(await this.#client.health());
     } catch (error) {
-      return { reached: false, why: error.message };
+      return notTold(error);
     }
   }
 
@@ -117,6 +118,9 @@ function told({ fromAgent, status, reason, json, milliseconds }) {
   if (!fromAgent) return { reached: false, why: `the relay says: ${status} ${withoutIds(reason)}` };
   return { reached: true, status, milliseconds: Math.round(milliseconds), answer: json };
 }
+
+const notTold = (error) =>
+  error instanceof AgentUnreachable ? told(error.answer) : { reached: false, why: error.message };
 
 // What the relay adds for its own support.
 const withoutIds = (reason) => reason.replace(/\s*TrackingId:.*$/, '');
