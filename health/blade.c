@@ -19,6 +19,21 @@ static bool group_fails(const components *all, const component *c) {
     return true;
 }
 
+/* Whether one of those that can stand in for each other is known to work. */
+static bool group_serves(const components *all, const component *c) {
+    for (size_t i = 0; i < all->n; i++)
+        if (are_alternatives(all->items[i], c) &&
+            (all->items[i]->status == HEALTH_PASS || all->items[i]->status == HEALTH_WARN))
+            return true;
+
+    return false;
+}
+
+static bool is_needed(const component *c) {
+    return c->type == COMPONENT_RELAY || c->type == COMPONENT_CONTROLLER ||
+           c->type == COMPONENT_ISSUER;
+}
+
 blade_reason blade_reason_of(const components *all, const component *c) {
     if (c->status != HEALTH_FAIL || !group_fails(all, c))
         return BLADE_REASON_NONE;
@@ -44,7 +59,7 @@ static bool is_warning(const component *c) {
 
 blade blade_fold(const components *all) {
     bool warns = false, not_licensed = false, not_synchronised = false, cannot_serve = false;
-    bool configured;
+    bool configured, serves = true;
     blade b = {0};
 
     assert(all);
@@ -56,13 +71,14 @@ blade blade_fold(const components *all) {
         b.has_relay |= c->type == COMPONENT_RELAY;
         b.has_directory |= c->type == COMPONENT_CONTROLLER;
         warns |= is_warning(c);
+        serves &= !is_needed(c) || group_serves(all, c);
         not_licensed |= reason == BLADE_REASON_NOT_IN_USE;
         not_synchronised |= reason == BLADE_REASON_SYNC;
         cannot_serve |= reason == BLADE_REASON_WRITEBACK;
     }
 
     configured = b.has_relay && b.has_directory;
-    b.ready = configured && !cannot_serve;
+    b.ready = configured && serves && !cannot_serve;
 
     if (!configured)
         b.state = BLADE_NOT_CONFIGURED;

@@ -50,7 +50,7 @@ struct issuer {
 
     http_fetch *request; /* of the metadata or the keys, while a fetch is under way */
     sd_event_source *timer;
-    usec_t begun;           /* when the last fetch began, CLOCK_MONOTONIC */
+    usec_t asked;           /* when an unknown kid last made us fetch, CLOCK_MONOTONIC; 0: never */
     unsigned long finished; /* fetches, whatever came of them */
     unsigned failures;      /* in a row */
 
@@ -327,7 +327,6 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
     (void) source;
     (void) usec;
 
-    i->begun = now_monotonic();
     r = request(i, i->metadata_url, METADATA_MAX, on_metadata);
     if (r < 0)
         fail_fetch(i, "metadata: cannot be asked for: %s", strerror(-r));
@@ -459,7 +458,8 @@ static int wait_for_fetch(issuer *i, token *t, issuer_verified_fn verified, void
 
 /* Whether the keys are being fetched, or may be fetched again for an unknown kid. */
 static bool may_get_keys(const issuer *i) {
-    return !i->keys || i->request || now_monotonic() >= i->begun + i->timing->throttle;
+    return !i->keys || i->request || i->asked == 0 ||
+           now_monotonic() >= i->asked + i->timing->throttle;
 }
 
 /* Decides at once where that is possible. Returns 1 and keeps the token where it is not; else 0 or
@@ -511,8 +511,10 @@ int issuer_verify(issuer *i, const secret *text, issuer_verified_fn verified, vo
         return r;
 
     /* Without keys the next attempt is already under way or scheduled. */
-    if (i->keys && !i->request)
+    if (i->keys && !i->request) {
+        i->asked = now_monotonic();
         schedule(i, 0);
+    }
     return 0;
 }
 
