@@ -214,7 +214,10 @@ typedef void (*issuer_state_fn)(const issuer_status *status, void *userdata);
  * the last, 32001. Returns 0 or negative errno. */
 int issuer_new(sd_event *event, curl_glue *glue, const issuer_config *config,
                issuer_state_fn on_state, void *userdata, issuer **ret);
+
+/* Verifications that wait are cancelled, their handles are invalid from then on. */
 issuer *issuer_free(issuer *i);
+
 const issuer_status *issuer_get_status(const issuer *i);
 
 /* The `iss` of a token without any verification, to choose the issuer by. malloc(3)ed. Returns 0 or
@@ -222,20 +225,23 @@ const issuer_status *issuer_get_status(const issuer *i);
 int token_peek_issuer(const char *token, size_t size, char **ret);
 const char *issuer_url(const issuer *i);
 
-/* Verified, or not: why then tells people what is wrong (borrowed; quotes issuer, audience, tenant
- * and times of the token at most, escaped by the log). claims is the callee's to take
- * (token_claims_done). */
+/* Verified, or not: why then tells people what is wrong (borrowed; of the token it quotes
+ * algorithm, issuer, audience, tenant and times at most, cut short; escaped by the log). claims is
+ * NULL then, else borrowed: whoever keeps them copies the struct and sets `*claims` to all zero.
+ * The issuer must not be freed from in here. */
 typedef void (*issuer_verified_fn)(int r, const char *why, token_claims *claims, void *userdata);
 typedef struct issuer_call issuer_call;
 
 /* Verifies in full: compact JWS; alg RS256, PS256 or ES256 and fit for the key; only alg, kid, typ
  * (JWT or at+jwt), x5t, x5t#S256 as header parameters (Entra also sends nonce in Graph's: refused);
- * signature; iss; aud; tid; exp and nbf with 60 s of skew; not an ID token (nonce or at_hash
- * claim). An unknown `kid` fetches the keys again, at most once a minute, and waits for that. The
- * token is borrowed until `verified` was called. r is 0 or -EACCES (refused), -EHOSTUNREACH (no
- * keys to be had), -ENOMEM.
+ * signature; iss; aud; tid; exp, nbf and iat with 60 s of skew; not an ID token (nonce, at_hash or
+ * c_hash claim). An unknown `kid` fetches the keys again, at most once a minute, and waits for
+ * that; before the first keys everything waits for them; at most 64 verifications at once, and none
+ * for longer than 10 s. The token is borrowed until `verified` was called. r is 0 or -EACCES
+ * (refused), -EHOSTUNREACH (no keys to be had: the same token may be good later), -ENOMEM.
  *
- * `verified` is called once, from inside this call or later. Returns 0 or negative errno. */
+ * `verified` is called once: from inside this call, and then `*ret` is NULL; or later, and then the
+ * call is gone with it. Returns 0, or negative errno and then it is not called. */
 int issuer_verify(issuer *i, const secret *token, issuer_verified_fn verified, void *userdata,
                   issuer_call **ret);
 

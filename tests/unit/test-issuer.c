@@ -461,6 +461,41 @@ static void verification_may_cancel_another_when_it_is_told(void **state) {
     verdict_done(&p.first);
 }
 
+/* One that is asked for again as soon as it is refused. */
+typedef struct persistent {
+    verdict first, second;
+    issuer *issuer;
+    const secret *token;
+} persistent;
+
+static void ask_again(int r, const char *why, token_claims *claims, void *userdata) {
+    persistent *p = userdata;
+
+    on_verified(r, why, claims, &p->first);
+    begin(p->issuer, p->token, &p->second);
+}
+
+static void verification_begun_when_another_is_told_has_its_own_fetch(void **state) {
+    issuer_timing timing = patient;
+    _cleanup_(secret_freep)
+    secret *unknown = mint("new", "nobody", "api://agent");
+    _cleanup_(issuer_freep)
+    issuer *i = NULL;
+    persistent p = {.token = unknown};
+
+    (void) state;
+
+    timing.throttle = 0;
+    p.issuer = i = start_and_fetch(&timing);
+    assert_int_equal(issuer_verify(i, unknown, ask_again, &p, &p.first.call), 0);
+    run_until_told(&p.second);
+    assert_int_equal(p.first.r, -EACCES);
+    assert_int_equal(p.second.r, -EACCES);
+    assert_int_equal(fetches_now(), 3);
+    verdict_done(&p.first);
+    verdict_done(&p.second);
+}
+
 /* What the issuer answers, and why it is not believed. */
 static void assert_unbelieved(const char *expected) {
     _cleanup_(issuer_freep)
@@ -626,6 +661,7 @@ int main(void) {
         cmocka_unit_test_setup(token_of_another_key_by_the_same_name_is_refused, publish),
         cmocka_unit_test_setup(cancelled_verification_says_nothing, publish),
         cmocka_unit_test_setup(verification_may_cancel_another_when_it_is_told, publish),
+        cmocka_unit_test_setup(verification_begun_when_another_is_told_has_its_own_fetch, publish),
         cmocka_unit_test_setup(wrong_metadata_is_told, publish),
         cmocka_unit_test_setup(wrong_keys_are_told, publish),
         cmocka_unit_test_setup(keys_beyond_256_kib_are_not_read, publish),

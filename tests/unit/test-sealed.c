@@ -3,6 +3,7 @@
  * refused, each for its own reason. */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -337,6 +338,57 @@ static void ciphertext_cut_short_is_refused(void **state) {
     assert_refused(shorter, strlen(shorter), NOT_OPENED);
 }
 
+#ifndef WRITEBACK_SANITIZERS
+
+/* Looks for the text that reads `backwards` from its end, so that looking for it makes no copy. */
+static bool is_at(const char *p, const char *backwards, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        if (p[i] != backwards[length - 1 - i])
+            return false;
+    return true;
+}
+
+static unsigned count_in_memory(const char *backwards) {
+    FILE *maps = fopen("/proc/self/maps", "re");
+    size_t length = strlen(backwards);
+    unsigned count = 0;
+    char line[512];
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps)) {
+        uintptr_t begin, end;
+
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " rw", &begin, &end) != 2 || !strstr(line, " rw"))
+            continue;
+        for (uintptr_t at = begin; at + length <= end; at++)
+            if (is_at((const char *) at, backwards, length))
+                count++;
+    }
+    (void) fclose(maps);
+    return count;
+}
+
+/* Neither in freed memory nor on the stack, whatever libjose and OpenSSL do in between. */
+static void opened_plain_text_leaves_no_copy_behind(void **state) {
+    _cleanup_free_ char *jwe = NULL, *backwards = NULL;
+    secret *plain = NULL;
+    const char *why = NULL;
+
+    (void) state;
+
+    free(command("mv plain usual && head -c 48 /dev/urandom | base64 -w 0 > plain"));
+    jwe = seal_well();
+    backwards = command("rev plain && mv usual plain");
+    assert_int_equal(count_in_memory(backwards), 0);
+
+    assert_int_equal(agent_keys_open_sealed(keys, jwe, strlen(jwe), &plain, &why), 0);
+    assert_int_equal(count_in_memory(backwards), 1);
+    plain = secret_free(plain);
+    assert_int_equal(count_in_memory(backwards), 0);
+}
+
+#endif
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_jose_seals_is_opened),
@@ -351,6 +403,9 @@ int main(void) {
         cmocka_unit_test(encrypted_key_is_refused_where_there_must_be_none),
         cmocka_unit_test(change_of_any_character_is_refused),
         cmocka_unit_test(ciphertext_cut_short_is_refused),
+#ifndef WRITEBACK_SANITIZERS
+        cmocka_unit_test(opened_plain_text_leaves_no_copy_behind),
+#endif
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
