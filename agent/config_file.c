@@ -12,6 +12,8 @@
 /* inih cuts a longer line in two without a word, so such lines are refused before it sees them. */
 #define LINE_MAX_BYTES 198
 
+#define NOT_A_LINE "this is neither a section ([Agent]) nor a setting (Key=value)"
+
 /* One file while it is read; inih calls back once for the reader and once for each value. */
 typedef struct parser {
     config_file *into;
@@ -48,6 +50,12 @@ static void fail_for_memory(parser *p) {
         p->r = -ENOMEM;
 }
 
+/* What inih takes: an empty line, a comment, a section, a setting, or more of the setting before.
+ */
+static bool has_form(const char *line) {
+    return line[0] == '\0' || strchr(";#[ \t", line[0]) || strpbrk(line, "=:");
+}
+
 static void look_at_line(parser *p, size_t length) {
     if (length > LINE_MAX_BYTES)
         fail(
@@ -57,6 +65,8 @@ static void look_at_line(parser *p, size_t length) {
             length, LINE_MAX_BYTES);
     if (strlen(p->line) != length)
         fail(p, p->number, "the line holds a NUL character");
+    if (!has_form(p->line))
+        fail(p, p->number, NOT_A_LINE);
     if (p->line[0] == '[')
         p->section_number = p->number;
     p->continues = p->line[0] == ' ' || p->line[0] == '\t';
@@ -253,7 +263,7 @@ static int read_one(config_file *into, const char *path, char **ret_why) {
     if (p.r == 0 && ferror(p.stream))
         p.r = -EIO;
     if (p.r == 0 && line != 0)
-        fail(&p, line, "this is neither a section ([Agent]) nor a setting (Key=value)");
+        fail(&p, line, NOT_A_LINE);
 
     fclose(p.stream);
     free(p.line);

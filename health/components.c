@@ -61,8 +61,7 @@ component *components_find(const components *all, const char *name, const char *
 }
 
 static int add(components *all, const health_component *told, usec_t now, component **ret) {
-    _cleanup_(component_freep)
-    component *c = calloc(1, sizeof(*c));
+    _cleanup_(component_freep) component *c = calloc(1, sizeof(*c));
     component **items;
     size_t at = all->n;
 

@@ -30,8 +30,7 @@ static const char *component_type_name(health_component_type type) {
 }
 
 static json_t *check_entry(const component *c) {
-    _cleanup_(json_freep)
-    json_t *entry = json_object();
+    _cleanup_(json_freep) json_t *entry = json_object();
     int r = 0;
 
     if (!entry)
@@ -73,8 +72,7 @@ static int add_check(json_t *checks, const component *c) {
 }
 
 static json_t *checks_object(const components *all) {
-    _cleanup_(json_freep)
-    json_t *checks = json_object();
+    _cleanup_(json_freep) json_t *checks = json_object();
 
     if (!checks)
         return NULL;
@@ -88,8 +86,7 @@ static json_t *checks_object(const components *all) {
 
 static json_t *reason_object(blade_reason reason, const char *check, const char *instance,
                              const char *detail) {
-    _cleanup_(json_freep)
-    json_t *object = json_object();
+    _cleanup_(json_freep) json_t *object = json_object();
     int r = 0;
 
     if (!object)
@@ -108,8 +105,7 @@ static json_t *reason_object(blade_reason reason, const char *check, const char 
 }
 
 static json_t *reasons_array(const components *all, const blade *b) {
-    _cleanup_(json_freep)
-    json_t *reasons = json_array();
+    _cleanup_(json_freep) json_t *reasons = json_array();
     int r = 0;
 
     if (!reasons)
@@ -134,8 +130,7 @@ static json_t *reasons_array(const components *all, const blade *b) {
 }
 
 static json_t *blade_object(const components *all, const blade *b) {
-    _cleanup_(json_freep)
-    json_t *object = json_object();
+    _cleanup_(json_freep) json_t *object = json_object();
     int r = 0;
 
     if (!object)
@@ -149,8 +144,7 @@ static json_t *blade_object(const components *all, const blade *b) {
 }
 
 json_t *health_document(const health *h) {
-    _cleanup_(json_freep)
-    json_t *document = json_object();
+    _cleanup_(json_freep) json_t *document = json_object();
     blade b;
     int r = 0;
 
@@ -187,8 +181,7 @@ json_t *document_ready(const health *h) {
 }
 
 json_t *document_check(const health *h, const char *name, health_status *ret_status) {
-    _cleanup_(json_freep)
-    json_t *checks = json_object();
+    _cleanup_(json_freep) json_t *checks = json_object();
     size_t n = 0, n_pass = 0, n_fail = 0;
     health_status status;
 

@@ -26,8 +26,7 @@ struct endpoints {
     char *path; /* of the Unix socket, to unlink; NULL: none */
 };
 
-/* ---- What stands at which path ----------------------------------------------------------------
- */
+/* ---- What stands at which path --------------------------------------------------------------- */
 
 typedef struct answer {
     unsigned status;
@@ -116,8 +115,7 @@ static get_fn find_route(const char *path, const char **ret_name) {
     return get_check;
 }
 
-/* ---- libmicrohttpd ----------------------------------------------------------------------------
- */
+/* ---- libmicrohttpd --------------------------------------------------------------------------- */
 
 static enum MHD_Result send_answer(struct MHD_Connection *connection, answer a) {
     struct MHD_Response *response;
@@ -187,8 +185,7 @@ static void _printf_(2, 0) on_log(void *userdata, const char *format, va_list ar
     log_text(LOG_DEBUG, "health endpoints: %s", text);
 }
 
-/* ---- The loop ---------------------------------------------------------------------------------
- */
+/* ---- The loop -------------------------------------------------------------------------------- */
 
 static int arm_timer(endpoints *e) {
     MHD_UNSIGNED_LONG_LONG milliseconds;
@@ -272,8 +269,7 @@ DEFINE_CLEANUP(endpoints *, endpoints_free);
 
 int endpoints_new(sd_event *event, const char *listen, const health *h, endpoints **ret,
                   char **ret_why) {
-    _cleanup_(endpoints_freep)
-    endpoints *e = calloc(1, sizeof(*e));
+    _cleanup_(endpoints_freep) endpoints *e = calloc(1, sizeof(*e));
     _cleanup_close_ int fd = -1;
     int r;
 

@@ -29,8 +29,7 @@ static int report_unknowns(health *h) {
 }
 
 int health_new(sd_event *event, const health_config *config, health **ret, char **ret_why) {
-    _cleanup_(health_freep)
-    health *h = NULL;
+    _cleanup_(health_freep) health *h = NULL;
     int r;
 
     assert(event && config && config->listen && config->agent_id && config->release);

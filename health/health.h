@@ -18,8 +18,8 @@ typedef enum health_status {
     HEALTH_PASS,
     HEALTH_WARN,
     HEALTH_FAIL,
-    /* Not looked at yet, so neither good nor bad: does not fail readiness, and is shown as a
-     * warning. Of synchronisation and licence it may stay so for good, and warns of nothing. */
+    /* Not looked at yet, so neither good nor bad: shown as a warning, and no reason to call the
+     * agent ready. Of synchronisation and licence it may stay so for good, and warns of nothing. */
     HEALTH_UNKNOWN,
 } health_status;
 

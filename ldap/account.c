@@ -46,8 +46,7 @@ static int read_identity(directory_account *a, entry e) {
 }
 
 int account_new(entry e, const char *controller, directory_account **ret) {
-    _cleanup_(directory_account_freep)
-    directory_account *a = NULL;
+    _cleanup_(directory_account_freep) directory_account *a = NULL;
     int64_t control;
     int r;
 

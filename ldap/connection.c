@@ -77,8 +77,7 @@ struct connection {
     char *lost_reason;
 };
 
-/* ---- Being lost --------------------------------------------------------------------------------
- */
+/* ---- Being lost ------------------------------------------------------------------------------ */
 
 static void finish_request(connection_request *r);
 
@@ -122,8 +121,7 @@ static void fail_format(connection *c, outcome o, char *reason) {
     connection_fail(c, o, text ? text : "cannot be used: memory is short");
 }
 
-/* ---- Opening -----------------------------------------------------------------------------------
- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 static void preparation_free(void *userdata) {
     preparation *p = userdata;
@@ -324,8 +322,7 @@ static int begin_preparation(connection *c, worker *resolver) {
 int connection_new(sd_event *event, worker *resolver, const connection_target *target,
                    connection_opened_fn opened, connection_lost_fn lost, void *userdata,
                    connection **ret) {
-    _cleanup_(connection_freep)
-    connection *c = NULL;
+    _cleanup_(connection_freep) connection *c = NULL;
     int r;
 
     assert(event);
@@ -404,8 +401,7 @@ usec_t connection_latency(const connection *c) {
     return c ? c->latency : 0;
 }
 
-/* ---- Requests and answers ----------------------------------------------------------------------
- */
+/* ---- Requests and answers -------------------------------------------------------------------- */
 
 static connection_request *request_free(connection_request *r) {
     for (size_t i = 0; i < r->answer.n_entries; i++)

@@ -54,8 +54,7 @@ usec_t connection_latency(const connection *c);
 /* Whether the connection may be used for requests: open, and not lost. */
 bool connection_is_open(const connection *c);
 
-/* ---- Requests ----------------------------------------------------------------------------------
- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 #define CONNECTION_ENTRIES_MAX 4
 

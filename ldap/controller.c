@@ -61,8 +61,7 @@ struct controller {
     usec_t warned_of;     /* the not_after that was warned of last */
 };
 
-/* ---- Name --------------------------------------------------------------------------------------
- */
+/* ---- Name ------------------------------------------------------------------------------------ */
 
 static bool is_port(const char *text) {
     unsigned long n = 0;
@@ -109,8 +108,7 @@ static bool is_global_catalog(const controller *c) {
     return strcmp(c->port, "3268") == 0 || strcmp(c->port, "3269") == 0;
 }
 
-/* ---- Status ------------------------------------------------------------------------------------
- */
+/* ---- Status ---------------------------------------------------------------------------------- */
 
 static void set_state(controller *c, controller_state state) {
     if (c->status.state == state)
@@ -164,8 +162,7 @@ static void become_unusable(controller *c, outcome o, const char *reason) {
                   {"WRITEBACK_DOMAIN", c->domain->config->domain}, {"WRITEBACK_REASON", reason});
 }
 
-/* ---- Trying again ------------------------------------------------------------------------------
- */
+/* ---- Trying again ---------------------------------------------------------------------------- */
 
 static void set_timer(controller *c, usec_t at) {
     (void) sd_event_source_set_time(c->timer, at);
@@ -248,8 +245,7 @@ static void on_lost(outcome o, const char *reason, void *userdata) {
     d->changed(d->userdata);
 }
 
-/* ---- Keeping alive -----------------------------------------------------------------------------
- */
+/* ---- Keeping alive --------------------------------------------------------------------------- */
 
 static void on_alive(const connection_answer *answer, void *userdata) {
     controller *c = userdata;
@@ -279,8 +275,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
     return 0;
 }
 
-/* ---- From a connection to a controller that can be used ----------------------------------------
- */
+/* ---- From a connection to a controller that can be used -------------------------------------- */
 
 static void on_surveyed(outcome o, const char *problem, void *userdata) {
     controller *c = userdata;
@@ -374,12 +369,10 @@ static void on_opened(void *userdata) {
     controller_bind_turn(c);
 }
 
-/* ---- The controller ----------------------------------------------------------------------------
- */
+/* ---- The controller -------------------------------------------------------------------------- */
 
 int controller_new(domain *d, const char *text, controller **ret) {
-    _cleanup_(controller_freep)
-    controller *c = NULL;
+    _cleanup_(controller_freep) controller *c = NULL;
     int r;
 
     assert(d);

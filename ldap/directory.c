@@ -45,8 +45,7 @@ static void on_changed(void *userdata) {
 
 int directory_new(sd_event *event, const directory_config *config, directory_state_fn on_state,
                   void *userdata, directory **ret) {
-    _cleanup_(directory_freep)
-    directory *d = NULL;
+    _cleanup_(directory_freep) directory *d = NULL;
     int r;
 
     assert(event);

@@ -31,15 +31,13 @@ char *entry_dn(entry e) {
 }
 
 char *entry_text(entry e, const char *attribute) {
-    _cleanup_(values_freep)
-    values v = get_values(e, attribute);
+    _cleanup_(values_freep) values v = get_values(e, attribute);
 
     return v && v[0] ? strndup(v[0]->bv_val, v[0]->bv_len) : NULL;
 }
 
 ssize_t entry_bytes(entry e, const char *attribute, void *buffer, size_t capacity) {
-    _cleanup_(values_freep)
-    values v = get_values(e, attribute);
+    _cleanup_(values_freep) values v = get_values(e, attribute);
 
     if (!v || !v[0] || v[0]->bv_len > capacity)
         return -ENODATA;
@@ -74,8 +72,7 @@ usec_t entry_span(entry e, const char *attribute) {
 }
 
 bool entry_has_value(entry e, const char *attribute, const void *value, size_t size) {
-    _cleanup_(values_freep)
-    values v = get_values(e, attribute);
+    _cleanup_(values_freep) values v = get_values(e, attribute);
 
     for (size_t i = 0; v && v[i]; i++)
         if (v[i]->bv_len == size && memcmp(v[i]->bv_val, value, size) == 0)
@@ -84,8 +81,7 @@ bool entry_has_value(entry e, const char *attribute, const void *value, size_t s
 }
 
 bool entry_has(entry e, const char *attribute) {
-    _cleanup_(values_freep)
-    values v = get_values(e, attribute);
+    _cleanup_(values_freep) values v = get_values(e, attribute);
 
     return v && v[0];
 }

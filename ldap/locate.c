@@ -35,8 +35,7 @@ static void succeed(locate_call *l) {
     call_end(&l->call);
 }
 
-/* ---- Privileged or not -------------------------------------------------------------------------
- */
+/* ---- Privileged or not ----------------------------------------------------------------------- */
 
 static void on_groups(const connection_answer *answer, void *userdata) {
     locate_call *l = userdata;
@@ -72,8 +71,7 @@ static void look_at_groups(locate_call *l) {
         call_try_next(&l->call, "takes no more requests");
 }
 
-/* ---- The account -------------------------------------------------------------------------------
- */
+/* ---- The account ----------------------------------------------------------------------------- */
 
 /* An account that has an mS-DS-ConsistencyGuid is known to the cloud by that, so its objectGUID is
  * not its immutable id even if it is the one asked for. */
@@ -158,8 +156,7 @@ static int search(locate_call *l) {
                              account_attributes, on_searched, l, &l->call.request);
 }
 
-/* ---- The call ----------------------------------------------------------------------------------
- */
+/* ---- The call -------------------------------------------------------------------------------- */
 
 static int begin(directory_call *call) {
     locate_call *l = (locate_call *) call;

@@ -8,8 +8,7 @@
 #include "ldap/directory.h"
 
 int directory_password_check(const secret *password, const char **ret_why) {
-    _cleanup_(secret_freep)
-    secret *utf16 = NULL;
+    _cleanup_(secret_freep) secret *utf16 = NULL;
     size_t units;
     int r;
 
@@ -37,8 +36,7 @@ int directory_password_check(const secret *password, const char **ret_why) {
 }
 
 int password_encode(const secret *password, secret **ret) {
-    _cleanup_(secret_freep)
-    secret *quoted = NULL;
+    _cleanup_(secret_freep) secret *quoted = NULL;
     const char *why;
     size_t size;
     int r;

@@ -31,8 +31,7 @@ typedef struct reset_call {
 
 static int send_reset(reset_call *r);
 
-/* ---- After it was done -------------------------------------------------------------------------
- */
+/* ---- After it was done ----------------------------------------------------------------------- */
 
 static void on_must_change_set(const connection_answer *answer, void *userdata) {
     reset_call *r = userdata;
@@ -102,8 +101,7 @@ static void on_done(reset_call *r) {
         call_end(&r->call);
 }
 
-/* ---- After the policy refused it ---------------------------------------------------------------
- */
+/* ---- After the policy refused it ------------------------------------------------------------- */
 
 static void end_with_reasons(reset_call *r, const password_policy *policy) {
     policy_subject subject = {
@@ -177,8 +175,7 @@ static void look_at_policy(reset_call *r) {
         end_with_reasons(r, NULL);
 }
 
-/* ---- The reset itself --------------------------------------------------------------------------
- */
+/* ---- The reset itself ------------------------------------------------------------------------ */
 
 static void on_reset(const connection_answer *answer, void *userdata) {
     reset_call *r = userdata;
@@ -211,8 +208,7 @@ static void on_reset(const connection_answer *answer, void *userdata) {
 }
 
 static int send_reset(reset_call *r) {
-    _cleanup_(secret_freep)
-    secret *unicode = NULL;
+    _cleanup_(secret_freep) secret *unicode = NULL;
     _cleanup_free_ char *what = NULL, *guid = NULL;
     struct berval value;
     LDAPMod password = {.mod_op = LDAP_MOD_REPLACE | LDAP_MOD_BVALUES,
@@ -257,8 +253,7 @@ static int send_reset(reset_call *r) {
     return 0;
 }
 
-/* ---- The call ----------------------------------------------------------------------------------
- */
+/* ---- The call -------------------------------------------------------------------------------- */
 
 static int begin(directory_call *call) {
     reset_call *r = (reset_call *) call;

@@ -22,8 +22,7 @@ struct stream {
     ssize_t last_read;
 };
 
-/* ---- Memory ------------------------------------------------------------------------------------
- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 static void *lber_malloc(ber_len_t size, void *context) {
     (void) context;
@@ -57,8 +56,7 @@ int stream_library_init(void) {
     return 0;
 }
 
-/* ---- Under liblber -----------------------------------------------------------------------------
- */
+/* ---- Under liblber --------------------------------------------------------------------------- */
 
 static int io_setup(Sockbuf_IO_Desc *io, void *userdata) {
     io->sbiod_pvt = userdata;
@@ -135,8 +133,7 @@ static Sockbuf_IO tls_io = {
     .sbi_close = io_nothing,
 };
 
-/* ---- The stream --------------------------------------------------------------------------------
- */
+/* ---- The stream ------------------------------------------------------------------------------ */
 
 static int set_options(LDAP *ld) {
     static const int version = LDAP_VERSION3, deref = LDAP_DEREF_NEVER;
@@ -161,8 +158,7 @@ static int attach(stream *s) {
 }
 
 int stream_new(int fd, tls_session *tls, stream **ret) {
-    _cleanup_(stream_freep)
-    stream *s = NULL;
+    _cleanup_(stream_freep) stream *s = NULL;
 
     assert(fd >= 0);
     assert(tls);

@@ -43,8 +43,7 @@ static void refuse_answer(survey *s, const char *what, const connection_answer *
                        said ? said : "?"));
 }
 
-/* ---- Privileged groups -------------------------------------------------------------------------
- */
+/* ---- Privileged groups ----------------------------------------------------------------------- */
 
 static void ask_for_group(survey *s);
 
@@ -81,8 +80,7 @@ static void ask_for_group(survey *s) {
         refuse(s, OUTCOME_AD_NOT_REACHABLE, "takes no more requests");
 }
 
-/* ---- Read-only or not --------------------------------------------------------------------------
- */
+/* ---- Read-only or not ------------------------------------------------------------------------ */
 
 static void on_service(const connection_answer *answer, void *userdata) {
     survey *s = userdata;
@@ -115,8 +113,7 @@ static void ask_for_service(survey *s, const char *dn) {
         refuse(s, OUTCOME_AD_NOT_REACHABLE, "takes no more requests");
 }
 
-/* ---- The root of it ----------------------------------------------------------------------------
- */
+/* ---- The root of it -------------------------------------------------------------------------- */
 
 static bool has(entry e, const char *attribute, const char *value) {
     return entry_has_value(e, attribute, value, strlen(value));
@@ -157,8 +154,7 @@ int survey_new(connection *c, char *const *groups, survey_done_fn done, void *us
     static const char *const attributes[] = {"defaultNamingContext", "dsServiceName",
                                              "isSynchronized",       "supportedCapabilities",
                                              "supportedControl",     NULL};
-    _cleanup_(survey_freep)
-    survey *s = NULL;
+    _cleanup_(survey_freep) survey *s = NULL;
     size_t n = 0;
     int r;
 

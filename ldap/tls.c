@@ -18,8 +18,7 @@ struct tls_session {
     bool wants_write;
 };
 
-/* ---- What certificates are checked with --------------------------------------------------------
- */
+/* ---- What certificates are checked with ------------------------------------------------------ */
 
 static char *take_openssl_error(const char *what) {
     unsigned long e = ERR_peek_last_error();
@@ -54,8 +53,7 @@ static int load_authorities(SSL_CTX *ctx, const char *ca_file, const char *ca_di
 static int on_certificate(int ok, X509_STORE_CTX *store);
 
 int tls_context_new(const char *ca_file, const char *ca_directory, SSL_CTX **ret, char **ret_why) {
-    _cleanup_(tls_context_freep)
-    SSL_CTX *ctx = NULL;
+    _cleanup_(tls_context_freep) SSL_CTX *ctx = NULL;
     int r;
 
     assert(ret);
@@ -80,8 +78,7 @@ int tls_context_new(const char *ca_file, const char *ca_directory, SSL_CTX **ret
     return 0;
 }
 
-/* ---- Why a certificate was refused -------------------------------------------------------------
- */
+/* ---- Why a certificate was refused ----------------------------------------------------------- */
 
 static char *bio_take_text(BIO *bio) {
     char *data;
@@ -189,8 +186,7 @@ static int on_certificate(int ok, X509_STORE_CTX *store) {
     return 0;
 }
 
-/* ---- A session ---------------------------------------------------------------------------------
- */
+/* ---- A session ------------------------------------------------------------------------------- */
 
 static bool set_expected_name(SSL *ssl, const char *host) {
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
@@ -205,8 +201,7 @@ static bool set_expected_name(SSL *ssl, const char *host) {
 }
 
 int tls_session_new(SSL_CTX *ctx, int fd, const char *host, const char *ca, tls_session **ret) {
-    _cleanup_(tls_session_freep)
-    tls_session *s = NULL;
+    _cleanup_(tls_session_freep) tls_session *s = NULL;
 
     assert(ctx);
     assert(fd >= 0);

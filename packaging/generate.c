@@ -42,8 +42,7 @@ static void put_catalog(void) {
         put_catalog_entry(outcome_get(o));
 }
 
-/* ---- Manual -----------------------------------------------------------------------------------
- */
+/* ---- Manual ---------------------------------------------------------------------------------- */
 
 /* One line of running text; fields become italic names. */
 static void put_roff(const char *text) {

@@ -43,17 +43,14 @@ static bool host_is_allowed(const char *host, const char *namespace_host) {
 }
 
 static bool has(const CURLU *url, CURLUPart part) {
-    _cleanup_(curl_textp)
-    char *text = NULL;
+    _cleanup_(curl_textp) char *text = NULL;
 
     return curl_url_get(url, part, &text, 0) == CURLUE_OK;
 }
 
 bool address_is_allowed(const char *address, const char *namespace_host, unsigned port) {
-    _cleanup_(curl_url_cleanupp)
-    CURLU *url = curl_url();
-    _cleanup_(curl_textp)
-    char *scheme = NULL, *host = NULL, *port_text = NULL, *path = NULL;
+    _cleanup_(curl_url_cleanupp) CURLU *url = curl_url();
+    _cleanup_(curl_textp) char *scheme = NULL, *host = NULL, *port_text = NULL, *path = NULL;
 
     assert(address);
     assert(namespace_host);
@@ -75,8 +72,7 @@ bool address_is_allowed(const char *address, const char *namespace_host, unsigne
 }
 
 char *address_for_refusal(const char *address, int status, const char *description) {
-    _cleanup_(curl_textp)
-    char *encoded = curl_easy_escape(NULL, description, 0);
+    _cleanup_(curl_textp) char *encoded = curl_easy_escape(NULL, description, 0);
     char *refusal;
 
     assert(address);

@@ -116,10 +116,8 @@ static const char *check_parameter(const char *name, const json_t *value,
 
 int compact_header(const compact_part *part, const header_parameter *allowed, size_t n_allowed,
                    json_t **ret, const char **ret_why) {
-    _cleanup_(secret_freep)
-    secret *text = NULL;
-    _cleanup_(json_freep)
-    json_t *header = NULL;
+    _cleanup_(secret_freep) secret *text = NULL;
+    _cleanup_(json_freep) json_t *header = NULL;
     const char *name, *why;
     json_t *value;
     int r;

@@ -71,8 +71,7 @@ void issuer_config_done(issuer_config *c) {
     *c = (issuer_config){0};
 }
 
-/* ---- Verifying ---------------------------------------------------------------------------------
- */
+/* ---- Verifying ------------------------------------------------------------------------------- */
 
 static int verify_with(const issuer *i, token *t, const json_t *jwk, token_claims *ret,
                        char **ret_why) {
@@ -161,8 +160,8 @@ static issuer_call *find_decidable(const issuer *i) {
         return NULL;
 
     TAILQ_FOREACH(call, &i->waiting, others)
-    if (call->fetch <= i->finished)
-        return call;
+        if (call->fetch <= i->finished)
+            return call;
     return NULL;
 }
 
@@ -174,8 +173,7 @@ static void decide_waiting(issuer *i) {
         decide(call);
 }
 
-/* ---- Fetching ----------------------------------------------------------------------------------
- */
+/* ---- Fetching -------------------------------------------------------------------------------- */
 
 /* Agents that lost their issuer together shall not come back together. */
 static usec_t with_jitter(usec_t usec) {
@@ -285,8 +283,7 @@ static void on_keys(const char *error, long status, const char *body, size_t siz
 static void on_metadata(const char *error, long status, const char *body, size_t size,
                         void *userdata) {
     issuer *i = userdata;
-    _cleanup_(json_freep)
-    json_t *metadata = NULL;
+    _cleanup_(json_freep) json_t *metadata = NULL;
     const char *why, *name, *jwks_uri;
     char buffer[QUOTE_MAX];
     int r;
@@ -333,8 +330,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
     return 0;
 }
 
-/* ---- The door ----------------------------------------------------------------------------------
- */
+/* ---- The door -------------------------------------------------------------------------------- */
 
 /* OpenID Connect Discovery 1.0 section 4.1: a slash at the issuer's end is left out. */
 static char *make_metadata_url(const issuer_config *config) {
@@ -354,8 +350,7 @@ static char *make_metadata_url(const issuer_config *config) {
 int issuer_new_with_timing(sd_event *event, curl_glue *glue, const issuer_config *config,
                            const issuer_timing *timing, issuer_state_fn on_state, void *userdata,
                            issuer **ret) {
-    _cleanup_(issuer_freep)
-    issuer *i = NULL;
+    _cleanup_(issuer_freep) issuer *i = NULL;
     int r;
 
     assert(event);
@@ -458,7 +453,7 @@ static int wait_for_fetch(issuer *i, token *t, issuer_verified_fn verified, void
 
 /* Whether the keys are being fetched, or may be fetched again for an unknown kid. */
 static bool may_get_keys(const issuer *i) {
-    return !i->keys || i->request || i->asked == 0 ||
+    return !i->keys || i->request || i->n_waiting > 0 || i->asked == 0 ||
            now_monotonic() >= i->asked + i->timing->throttle;
 }
 
@@ -485,8 +480,7 @@ static int verify_now(issuer *i, token *t, token_claims *ret, char **ret_why) {
 
 int issuer_verify(issuer *i, const secret *text, issuer_verified_fn verified, void *userdata,
                   issuer_call **ret) {
-    _cleanup_(token_done)
-    token t = {0};
+    _cleanup_(token_done) token t = {0};
     _cleanup_free_ char *why = NULL;
     token_claims claims = {0};
     int r;

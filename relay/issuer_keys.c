@@ -58,8 +58,7 @@ static bool fits_something(const json_t *jwk) {
  * malformed; -ENOMEM. */
 static int copy_public(const json_t *jwk, json_t **ret) {
     static const char *const rsa[] = {"n", "e", NULL}, *const ec[] = {"x", "y", NULL};
-    _cleanup_(json_freep)
-    json_t *copy = json_object();
+    _cleanup_(json_freep) json_t *copy = json_object();
 
     for (const char *const *name = is(jwk, "kty", "EC") ? ec : rsa; *name; name++) {
         const char *text = json_get_string(jwk, *name);
@@ -81,8 +80,7 @@ static int copy_public(const json_t *jwk, json_t **ret) {
 
 /* OpenSSL makes a key of it: the point is on the curve, the modulus has the size. */
 static bool is_sound(const json_t *jwk) {
-    _cleanup_(EVP_PKEY_freep)
-    EVP_PKEY *pkey = jose_openssl_jwk_to_EVP_PKEY(NULL, jwk);
+    _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = jose_openssl_jwk_to_EVP_PKEY(NULL, jwk);
 
     if (!pkey)
         return false;
@@ -94,8 +92,7 @@ static bool is_sound(const json_t *jwk) {
 /* Returns 1 where the key was taken, 0 where it was passed over, -ENOMEM. */
 static int take_key(json_t *keys, const json_t *jwk) {
     const char *kid = json_get_string(jwk, "kid");
-    _cleanup_(json_freep)
-    json_t *copy = NULL;
+    _cleanup_(json_freep) json_t *copy = NULL;
     int r;
 
     if (!kid || json_object_get(keys, kid) || !fits_something(jwk) || !is_for_verifying(jwk))
@@ -113,8 +110,7 @@ static int take_key(json_t *keys, const json_t *jwk) {
 }
 
 int issuer_keys_parse(const char *text, size_t size, json_t **ret, const char **ret_why) {
-    _cleanup_(json_freep)
-    json_t *set = NULL, *keys = NULL;
+    _cleanup_(json_freep) json_t *set = NULL, *keys = NULL;
     const json_t *list;
     json_t *jwk;
     size_t i;

@@ -58,8 +58,7 @@ static int json_to_secret(const json_t *j, size_t flags, secret **ret) {
 
 /* A new object with these members of `jwk`; -ENOMEM also where one is missing. */
 static int pick(const json_t *jwk, const char *const *names, json_t **ret) {
-    _cleanup_(json_freep)
-    json_t *picked = json_object();
+    _cleanup_(json_freep) json_t *picked = json_object();
 
     for (; *names; names++)
         if (json_object_set(picked, *names, json_object_get(jwk, *names)) < 0)
@@ -83,15 +82,13 @@ static const char *purpose_of(const json_t *jwk, const char **ret_use) {
 /* OpenSSL looks whether the point is on the curve and the private half belongs to the public one.
  */
 static bool is_sound(const json_t *jwk) {
-    _cleanup_(EVP_PKEY_freep)
-    EVP_PKEY *pkey = jose_openssl_jwk_to_EVP_PKEY(NULL, jwk);
+    _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = jose_openssl_jwk_to_EVP_PKEY(NULL, jwk);
 
     return pkey != NULL;
 }
 
 static bool names_itself(const json_t *jwk) {
-    _cleanup_(json_freep)
-    json_t *thumbprint = jose_jwk_thp(NULL, jwk, "S256");
+    _cleanup_(json_freep) json_t *thumbprint = jose_jwk_thp(NULL, jwk, "S256");
 
     return thumbprint && json_equal(thumbprint, json_object_get(jwk, "kid"));
 }
@@ -119,8 +116,7 @@ static const char *check_key(const json_t *jwk, const char **ret_use) {
 static int add_key(agent_keys *k, const json_t *jwk, const char *use) {
     static const char *const public_members[] = {"kty", "crv", "x", "y", "use", "alg", "kid", NULL};
     static const char *const private_members[] = {"kty", "crv", "x", "y", "d", NULL};
-    _cleanup_(json_freep)
-    json_t *whole = NULL, *public = NULL;
+    _cleanup_(json_freep) json_t *whole = NULL, *public = NULL;
     agent_key *key = &k->keys[k->n];
     int r;
 
@@ -150,10 +146,8 @@ static bool has_use(const agent_keys *k, const char *use) {
 }
 
 int agent_keys_parse(const char *text, size_t size, agent_keys **ret, const char **ret_why) {
-    _cleanup_(agent_keys_freep)
-    agent_keys *k = NULL;
-    _cleanup_(json_freep)
-    json_t *set = NULL;
+    _cleanup_(agent_keys_freep) agent_keys *k = NULL;
+    _cleanup_(json_freep) json_t *set = NULL;
     const json_t *list;
     const char *use;
     json_t *jwk;
@@ -223,8 +217,7 @@ int agent_keys_get_private(const agent_keys *k, const char *kid, json_t **ret) {
 
 /* `iat` tells a later version how old the key is; it is not published. */
 static json_t *make_key(const char *use, const char *alg) {
-    _cleanup_(json_freep)
-    json_t *jwk = json_pack("{s:s, s:s}", "kty", "EC", "crv", "P-256");
+    _cleanup_(json_freep) json_t *jwk = json_pack("{s:s, s:s}", "kty", "EC", "crv", "P-256");
 
     if (!jwk || !jose_jwk_gen(NULL, jwk))
         return NULL;
@@ -240,8 +233,7 @@ static json_t *make_key(const char *use, const char *alg) {
 }
 
 static int make_set(secret **ret) {
-    _cleanup_(json_freep)
-    json_t *set = json_pack("{s:[]}", "keys");
+    _cleanup_(json_freep) json_t *set = json_pack("{s:[]}", "keys");
 
     for (size_t i = 0; i < ELEMENTSOF(uses); i++)
         if (json_array_append_new(json_object_get(set, "keys"),
@@ -262,8 +254,7 @@ static _printf_(3, 4) int explain(int r, char **ret_why, const char *format, ...
 }
 
 static int read_keys(const char *path, const struct stat *st, agent_keys **ret, char **ret_why) {
-    _cleanup_(secret_freep)
-    secret *text = NULL;
+    _cleanup_(secret_freep) secret *text = NULL;
     const char *why = NULL;
     int r;
 
@@ -290,10 +281,8 @@ static int read_keys(const char *path, const struct stat *st, agent_keys **ret, 
 }
 
 static int make_keys(const char *path, agent_keys **ret, char **ret_why) {
-    _cleanup_(agent_keys_freep)
-    agent_keys *k = NULL;
-    _cleanup_(secret_freep)
-    secret *text = NULL;
+    _cleanup_(agent_keys_freep) agent_keys *k = NULL;
+    _cleanup_(secret_freep) secret *text = NULL;
     const char *why = NULL;
     int r;
 

@@ -19,8 +19,7 @@
 
 static void connect_channel(relay *r);
 
-/* ---- State and log -----------------------------------------------------------------------------
- */
+/* ---- State and log --------------------------------------------------------------------------- */
 
 static void set_state(relay *r, relay_state state, const char *reason) {
     char *copy = reason ? strdup(reason) : NULL;
@@ -65,8 +64,7 @@ static void forget_failure(relay *r) {
     r->failure = NULL;
 }
 
-/* ---- Token -------------------------------------------------------------------------------------
- */
+/* ---- Token ----------------------------------------------------------------------------------- */
 
 static int make_token(const relay *r, secret **ret) {
     uint64_t expiry = (now_realtime() + r->config->token_lifetime) / USEC_PER_SEC;
@@ -89,8 +87,7 @@ static void on_token_sent(bool sent, void *userdata) {
 }
 
 static int send_token(relay *r) {
-    _cleanup_(secret_freep)
-    secret *token = NULL, *text = NULL;
+    _cleanup_(secret_freep) secret *token = NULL, *text = NULL;
     int k;
 
     k = make_token(r, &token);
@@ -118,8 +115,7 @@ static int on_renewal(sd_event_source *source, uint64_t usec, void *userdata) {
     return 0;
 }
 
-/* ---- The channel -------------------------------------------------------------------------------
- */
+/* ---- The channel ----------------------------------------------------------------------------- */
 
 static void drop_channel(relay *r) {
     r->channel = websocket_free(r->channel);
@@ -191,8 +187,7 @@ static int open_channel(relay *r) {
         .binary_max = RELAY_CONTROL_MAX,
         .keepalive = r->config->keepalive_interval,
     };
-    _cleanup_(secret_freep)
-    secret *token = NULL;
+    _cleanup_(secret_freep) secret *token = NULL;
     int k;
 
     k = make_token(r, &token);
@@ -218,8 +213,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
     return 0;
 }
 
-/* ---- The door ----------------------------------------------------------------------------------
- */
+/* ---- The door -------------------------------------------------------------------------------- */
 
 static int add_timer(relay *r, sd_event_time_handler_t handler, sd_event_source **ret) {
     int k = sd_event_add_time(r->event, ret, CLOCK_MONOTONIC, 0, 0, handler, r);
@@ -249,8 +243,7 @@ static int make_texts(relay *r) {
 
 int relay_new(sd_event *event, curl_glue *glue, const relay_config *config,
               const relay_callbacks *callbacks, relay **ret) {
-    _cleanup_(relay_freep)
-    relay *r = NULL;
+    _cleanup_(relay_freep) relay *r = NULL;
     int k;
 
     assert(event);

@@ -76,7 +76,7 @@ struct relay {
     unsigned refusals;
 };
 
-/* ---- request.c ---- */
+/* ---- request.c ------------------------------------------------------------------------------- */
 
 /* Takes a message that came on the control channel (`by` is NULL) or by rendezvous. Logs. May end
  * in the owner's on_request, so nothing may be done afterwards. */

@@ -141,8 +141,7 @@ static int add_header(json_t *headers, const char *name, const char *value) {
 
 char *message_response(const char *id, int status, const char *content_type,
                        const relay_header *headers, size_t n_headers, bool has_body) {
-    _cleanup_(json_freep)
-    json_t *all = json_object(), *response = NULL;
+    _cleanup_(json_freep) json_t *all = json_object(), *response = NULL;
     int r = 0;
 
     assert(id);

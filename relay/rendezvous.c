@@ -142,8 +142,7 @@ static int rendezvous_new(relay *r, purpose why, const char *address, rendezvous
     };
     websocket_callbacks callbacks = {
         .on_open = on_open, .on_message = on_message, .on_end = on_end};
-    _cleanup_(rendezvous_freep)
-    rendezvous *v = NULL;
+    _cleanup_(rendezvous_freep) rendezvous *v = NULL;
     int k;
 
     if (!address_is_allowed(address, r->config->host, r->config->port))

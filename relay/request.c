@@ -8,8 +8,7 @@
 
 #define RETRY_AFTER "1" /* seconds, with 429 */
 
-/* ---- Requests come -----------------------------------------------------------------------------
- */
+/* ---- Requests come --------------------------------------------------------------------------- */
 
 relay_request *relay_request_free(relay_request *q) {
     if (!q)
@@ -70,8 +69,7 @@ static int request_new(relay *r, uint64_t channel_number, message *m, const webs
 /* Answers with nothing but what the outcome's row says (RFC 9457). */
 static void respond_problem(relay_request *q, outcome o, const relay_header *header) {
     const outcome_info *info = outcome_get(o);
-    _cleanup_(json_freep)
-    json_t *problem = NULL;
+    _cleanup_(json_freep) json_t *problem = NULL;
     _cleanup_free_ char *text = NULL;
 
     problem = json_pack("{s:s, s:s, s:i, s:s, s:i, s:b}", "type", "about:blank", "title",
@@ -183,8 +181,7 @@ void intake_done(intake *i) {
     i->expects_body = false;
 }
 
-/* ---- What a request says -----------------------------------------------------------------------
- */
+/* ---- What a request says --------------------------------------------------------------------- */
 
 const char *relay_request_method(const relay_request *q) {
     assert(q);
@@ -234,8 +231,7 @@ void *relay_request_userdata(const relay_request *q) {
     return q->userdata;
 }
 
-/* ---- Answers go --------------------------------------------------------------------------------
- */
+/* ---- Answers go ------------------------------------------------------------------------------ */
 
 answer *answer_free(answer *a) {
     if (!a)
@@ -266,8 +262,7 @@ void answer_lost(answer *a, const char *reason) {
 static answer *answer_new(const relay_request *q, int status, const char *content_type,
                           const relay_header *headers, size_t n_headers, const void *body,
                           size_t size) {
-    _cleanup_(answer_freep)
-    answer *a = calloc(1, sizeof(answer));
+    _cleanup_(answer_freep) answer *a = calloc(1, sizeof(answer));
 
     if (!a)
         return NULL;

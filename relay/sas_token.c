@@ -61,8 +61,7 @@ int sas_token_make(const char *resource, const char *key_name, const secret *key
                    secret **ret) {
     _cleanup_free_ char *sr = NULL, *skn = NULL, *signature = NULL, *text = NULL;
     static const char format[] = "SharedAccessSignature sr=%s&sig=%s&se=%" PRIu64 "&skn=%s";
-    _cleanup_(secret_freep)
-    secret *token = NULL;
+    _cleanup_(secret_freep) secret *token = NULL;
     int size, r;
 
     assert(resource);

@@ -81,8 +81,7 @@ static const char *check_sizes(const compact_part parts[static PARTS], bool wrap
 static json_t *to_json(const compact_part parts[static PARTS]) {
     static const char *const names[PARTS] = {
         [HEADER] = "protected", [ENCRYPTED_KEY] = "encrypted_key", [IV] = "iv", [TAG] = "tag"};
-    _cleanup_(json_freep)
-    json_t *jwe = json_object();
+    _cleanup_(json_freep) json_t *jwe = json_object();
 
     for (size_t i = 0; i < PARTS; i++)
         if (names[i] && parts[i].length > 0 &&
@@ -97,10 +96,8 @@ static json_t *to_json(const compact_part parts[static PARTS]) {
 static int decrypt(const compact_part parts[static PARTS], const json_t *key, secret **ret) {
     size_t size = compact_part_size(&parts[CIPHERTEXT]);
     jose_io_auto_t *sink = NULL, *opener = NULL, *decoder = NULL;
-    _cleanup_(secret_freep)
-    secret *plain = NULL;
-    _cleanup_(json_freep)
-    json_t *jwe = to_json(parts);
+    _cleanup_(secret_freep) secret *plain = NULL;
+    _cleanup_(json_freep) json_t *jwe = to_json(parts);
     int r;
 
     if (!jwe)
@@ -138,8 +135,7 @@ static int refuse(const char *why, const char **ret_why) {
 
 int agent_keys_open_sealed(const agent_keys *k, const char *jwe, size_t size, secret **ret,
                            const char **ret_why) {
-    _cleanup_(json_freep)
-    json_t *header = NULL, *key = NULL;
+    _cleanup_(json_freep) json_t *header = NULL, *key = NULL;
     compact_part parts[PARTS];
     bool wraps = false;
     const char *why;

@@ -81,8 +81,7 @@ static int check_header(token *t, char **ret_why) {
 }
 
 static int parse_claims(const compact_part *part, json_t **ret) {
-    _cleanup_(secret_freep)
-    secret *text = NULL;
+    _cleanup_(secret_freep) secret *text = NULL;
     const char *why;
     int r;
 
@@ -152,8 +151,7 @@ void token_done(token *t) {
 }
 
 int token_check_signature(const token *t, const json_t *jwk, char **ret_why) {
-    _cleanup_(json_freep)
-    json_t *jws = NULL;
+    _cleanup_(json_freep) json_t *jws = NULL;
 
     assert(t);
     assert(jwk);
@@ -375,8 +373,7 @@ bool token_claims_has_scope(const token_claims *c, const char *scope) {
 }
 
 int token_peek_issuer(const char *text, size_t size, char **ret) {
-    _cleanup_(json_freep)
-    json_t *claims = NULL;
+    _cleanup_(json_freep) json_t *claims = NULL;
     compact_part parts[TOKEN_PARTS];
     const char *iss;
     int r;

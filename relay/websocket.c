@@ -146,8 +146,7 @@ static void turn_soon(websocket *ws) {
     (void) sd_event_source_set_enabled(ws->work, SD_EVENT_ONESHOT);
 }
 
-/* ---- Sending -----------------------------------------------------------------------------------
- */
+/* ---- Sending --------------------------------------------------------------------------------- */
 
 static CURLcode send_frame(const void *data, size_t size, unsigned flags, size_t *ret_taken,
                            void *userdata) {
@@ -238,8 +237,7 @@ void websocket_close(websocket *ws, unsigned code, const char *reason) {
     turn_soon(ws);
 }
 
-/* ---- Keepalive ---------------------------------------------------------------------------------
- */
+/* ---- Keepalive ------------------------------------------------------------------------------- */
 
 static void send_ping(websocket *ws) {
     ws->ping_number++;
@@ -282,8 +280,7 @@ static void tell_alive(websocket *ws, bool is_answer) {
                                ws->callbacks.userdata);
 }
 
-/* ---- Receiving ---------------------------------------------------------------------------------
- */
+/* ---- Receiving ------------------------------------------------------------------------------- */
 
 static bool is_our_pong(const websocket *ws, unsigned flags) {
     return (flags & CURLWS_PONG) && ws->ping_sent && ws->control_size == sizeof(ws->ping_number) &&
@@ -467,8 +464,7 @@ static int on_work(sd_event_source *source, void *userdata) {
     return 0;
 }
 
-/* ---- Opening -----------------------------------------------------------------------------------
- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 static int watch(websocket *ws) {
     curl_socket_t fd = CURL_SOCKET_BAD;
@@ -525,8 +521,7 @@ static void on_done(CURL *easy, CURLcode result, void *userdata) {
 
 int websocket_open(sd_event *event, curl_glue *glue, const websocket_options *options,
                    const websocket_callbacks *callbacks, websocket **ret) {
-    _cleanup_(websocket_freep)
-    websocket *ws = NULL;
+    _cleanup_(websocket_freep) websocket *ws = NULL;
     int r;
 
     assert(event);

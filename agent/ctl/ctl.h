@@ -26,8 +26,7 @@ typedef struct ctl_options {
 int ctl_status(const ctl_options *options);
 int ctl_explain(const ctl_options *options);
 
-/* ---- config.c ---------------------------------------------------------------------------------
- */
+/* ---- config.c -------------------------------------------------------------------------------- */
 
 #define CTL_DEFAULT_HEALTH "127.0.0.1:8404"
 
@@ -37,8 +36,7 @@ int ctl_explain(const ctl_options *options);
  * Returns 0; -EINVAL, or another negative errno, with a malloc(3)ed text in *ret_why. */
 int ctl_read_listen(const char *path, char **ret, char **ret_why);
 
-/* ---- terminal.c -------------------------------------------------------------------------------
- */
+/* ---- terminal.c ------------------------------------------------------------------------------ */
 
 typedef enum ctl_colour {
     COLOUR_NONE,

@@ -33,8 +33,7 @@ static json_t *shown(const char *text) {
 }
 
 static json_t *steps_array(const char *steps) {
-    _cleanup_(json_freep)
-    json_t *array = json_array();
+    _cleanup_(json_freep) json_t *array = json_array();
 
     while (array && *steps) {
         size_t n = strcspn(steps, "\n");
@@ -99,8 +98,7 @@ static int print_event(const outcome_info *event) {
 }
 
 static int list(bool json) {
-    _cleanup_(json_freep)
-    json_t *array = NULL;
+    _cleanup_(json_freep) json_t *array = NULL;
 
     if (!json) {
         for (outcome o = 0; o < OUTCOME_MAX_; o++)

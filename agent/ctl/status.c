@@ -15,8 +15,7 @@
 #define TIMEOUT_SECONDS 5L
 #define DOCUMENT_MAX ((size_t) 1024 * 1024)
 
-/* ---- Asking the agent -------------------------------------------------------------------------
- */
+/* ---- Asking the agent ------------------------------------------------------------------------ */
 
 typedef struct body {
     char *data;
@@ -100,8 +99,7 @@ static json_t *fetch(const char *address) {
     return document;
 }
 
-/* ---- Showing it -------------------------------------------------------------------------------
- */
+/* ---- Showing it ------------------------------------------------------------------------------ */
 
 static ctl_colour colour_of(const char *status) {
     if (strcmp(status, "pass") == 0)
@@ -181,8 +179,9 @@ static void print_checks(json_t *checks) {
     size_t i;
 
     puts("\nChecks");
-    json_object_foreach(checks, name, entries) json_array_foreach(entries, i, entry)
-        print_check(name, entry);
+    json_object_foreach(checks, name, entries)
+        json_array_foreach(entries, i, entry)
+            print_check(name, entry);
 }
 
 static void print_blade(const json_t *blade) {
@@ -217,8 +216,7 @@ static void print_document(json_t *document) {
 
 int ctl_status(const ctl_options *options) {
     _cleanup_free_ char *address = NULL, *why = NULL;
-    _cleanup_(json_freep)
-    json_t *document = NULL;
+    _cleanup_(json_freep) json_t *document = NULL;
 
     if (options->n_arguments > 0) {
         fputs("writebackctl: status takes no argument\n", stderr);

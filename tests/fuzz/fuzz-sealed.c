@@ -19,8 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static agent_keys *keys;
-    _cleanup_(secret_freep)
-    secret *plain = NULL;
+    _cleanup_(secret_freep) secret *plain = NULL;
     const char *why = NULL;
     int r;
 

@@ -34,11 +34,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static json_t *keys;
     const char *text = (const char *) data, *parse_why = NULL;
-    _cleanup_(token_claims_done)
-    token_claims claims = {0};
+    _cleanup_(token_claims_done) token_claims claims = {0};
     _cleanup_free_ char *why = NULL, *iss = NULL;
-    _cleanup_(token_done)
-    token t = {0};
+    _cleanup_(token_done) token t = {0};
     int r;
 
     if (!keys && issuer_keys_parse(key_set, sizeof(key_set) - 1, &keys, &parse_why) < 0)

@@ -119,8 +119,7 @@ static void add_signals(echo *e) {
 }
 
 int main(int argc, char **argv) {
-    _cleanup_(curl_glue_freep)
-    curl_glue *glue = NULL;
+    _cleanup_(curl_glue_freep) curl_glue *glue = NULL;
     relay_config config = {0};
     echo e = {0};
     const relay_callbacks callbacks = {

@@ -28,8 +28,7 @@ static json_t *read_reply(void) {
 }
 
 static json_int_t read_number(void) {
-    _cleanup_(json_freep)
-    json_t *reply = read_reply();
+    _cleanup_(json_freep) json_t *reply = read_reply();
 
     return json_integer_value(reply);
 }
@@ -83,8 +82,7 @@ char *https_server_proxy(void) {
 }
 
 json_t *https_server_order(const char *pattern, ...) {
-    _cleanup_(json_freep)
-    json_t *order = NULL;
+    _cleanup_(json_freep) json_t *order = NULL;
     va_list ap;
 
     va_start(ap, pattern);
@@ -103,8 +101,7 @@ void https_server_answer(const char *path, int status, const char *body) {
 }
 
 json_int_t https_server_count(const char *path) {
-    _cleanup_(json_freep)
-    json_t *count = https_server_order("{s:s}", "count", path);
+    _cleanup_(json_freep) json_t *count = https_server_order("{s:s}", "count", path);
 
     return json_integer_value(count);
 }

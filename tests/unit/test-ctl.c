@@ -125,8 +125,7 @@ static void assert_says(const run *r, const char *text) {
         fail_msg("expected \"%s\" in:\n%s", text, r->text);
 }
 
-/* ---- status -----------------------------------------------------------------------------------
- */
+/* ---- status ---------------------------------------------------------------------------------- */
 
 static void status_of_a_well_agent_is_0(void **state) {
     run r;
@@ -166,8 +165,7 @@ static void status_with_a_warning_is_1(void **state) {
 }
 
 static void status_as_json_is_the_document(void **state) {
-    _cleanup_(json_freep)
-    json_t *document = NULL;
+    _cleanup_(json_freep) json_t *document = NULL;
     const char *why;
     run r;
 
@@ -214,8 +212,7 @@ static void status_of_something_else_is_2(void **state) {
     assert_null(strchr(r.text, '\x1b'));
 }
 
-/* ---- Where the agent is -----------------------------------------------------------------------
- */
+/* ---- Where the agent is ---------------------------------------------------------------------- */
 
 static void write_file(const char *path, const char *text, const char *value) {
     FILE *f = fopen(path, "we");
@@ -277,8 +274,7 @@ static void configuration_that_cannot_be_read_is_78(void **state) {
     assert_says(&r, "--check-config");
 }
 
-/* ---- explain ----------------------------------------------------------------------------------
- */
+/* ---- explain --------------------------------------------------------------------------------- */
 
 static void event_is_explained_by_number_and_by_name(void **state) {
     run number, name;
@@ -299,8 +295,7 @@ static void event_is_explained_by_number_and_by_name(void **state) {
 }
 
 static void every_event_can_be_explained(void **state) {
-    _cleanup_(json_freep)
-    json_t *events = NULL;
+    _cleanup_(json_freep) json_t *events = NULL;
     const char *why;
     json_t *event;
     size_t i;
@@ -354,8 +349,7 @@ static void wrong_command_line_is_64(void **state) {
     }
 }
 
-/* ---- Text -------------------------------------------------------------------------------------
- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 static void text_is_wrapped_by_columns_not_bytes(void **state) {
     char text[256] = "";

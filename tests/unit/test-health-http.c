@@ -33,8 +33,7 @@ typedef struct fixture {
     char path[64];
 } fixture;
 
-/* ---- Client and agent -------------------------------------------------------------------------
- */
+/* ---- Client and agent ------------------------------------------------------------------------ */
 
 static int start(fixture *f, const char *listen, char **ret_why) {
     const health_config config = {
@@ -156,8 +155,7 @@ static void make_well(fixture *f) {
     tell(f, COMPONENT_CONTROLLER, "directory:corp.example", "dc2", HEALTH_PASS);
 }
 
-/* ---- What is served ---------------------------------------------------------------------------
- */
+/* ---- What is served -------------------------------------------------------------------------- */
 
 static void endpoints_follow_the_state(void **state) {
     fixture *f = *state;
@@ -248,8 +246,7 @@ static void connection_is_kept_for_the_next_request(void **state) {
     assert_non_null(strstr(a.body, "HTTP/1.1 503"));
 }
 
-/* ---- What is refused --------------------------------------------------------------------------
- */
+/* ---- What is refused ------------------------------------------------------------------------- */
 
 /* The rest of a body that nobody reads must not pass for a request. */
 static void body_is_never_read_as_a_request(void **state) {
@@ -326,8 +323,7 @@ static void thirty_third_connection_waits_for_a_place(void **state) {
         close(idle[i]);
 }
 
-/* ---- Metrics ----------------------------------------------------------------------------------
- */
+/* ---- Metrics --------------------------------------------------------------------------------- */
 
 static bool is_name(const char *text, size_t n) {
     return n > 0 &&
@@ -418,8 +414,7 @@ static void metrics_page_is_well_formed(void **state) {
     check_page(a.text + (a.body - a.text));
 }
 
-/* ---- Where it listens -------------------------------------------------------------------------
- */
+/* ---- Where it listens ------------------------------------------------------------------------ */
 
 static void only_this_host_is_listened_to(void **state) {
     static const char *const addresses[] = {

@@ -123,8 +123,7 @@ static void answers_of_any_status_come_back(void **state) {
 
 static void body_is_posted(void **state) {
     _cleanup_free_ char *url = https_server_url("/report");
-    _cleanup_(json_freep)
-    json_t *last = NULL;
+    _cleanup_(json_freep) json_t *last = NULL;
 
     (void) state;
 

@@ -172,8 +172,7 @@ static void begin(issuer *i, const secret *token, verdict *v) {
 }
 
 static void assert_verdict(issuer *i, const secret *token, int r, const char *why) {
-    _cleanup_(verdict_done)
-    verdict v = {0};
+    _cleanup_(verdict_done) verdict v = {0};
 
     begin(i, token, &v);
     run_until_told(&v);
@@ -186,12 +185,9 @@ static void assert_verdict(issuer *i, const secret *token, int r, const char *wh
 }
 
 static void verification_waits_for_the_first_keys(void **state) {
-    _cleanup_(issuer_freep)
-    issuer *i = start_with(&patient);
-    _cleanup_(secret_freep)
-    secret *token = mint("old", "old", "api://agent");
-    _cleanup_(verdict_done)
-    verdict v = {0};
+    _cleanup_(issuer_freep) issuer *i = start_with(&patient);
+    _cleanup_(secret_freep) secret *token = mint("old", "old", "api://agent");
+    _cleanup_(verdict_done) verdict v = {0};
 
     (void) state;
 
@@ -220,10 +216,8 @@ static void no_keys_in_time_is_no_refusal(void **state) {
                                      .throttle = USEC_PER_HOUR,
                                      .patience = 300 * USEC_PER_MSEC,
                                      .timeout = USEC_PER_SEC};
-    _cleanup_(secret_freep)
-    secret *token = mint("old", "old", "api://agent");
-    _cleanup_(issuer_freep)
-    issuer *i = NULL;
+    _cleanup_(secret_freep) secret *token = mint("old", "old", "api://agent");
+    _cleanup_(issuer_freep) issuer *i = NULL;
     _cleanup_free_ char *why = NULL;
 
     (void) state;
@@ -236,10 +230,8 @@ static void no_keys_in_time_is_no_refusal(void **state) {
 }
 
 static void failed_first_fetch_is_tried_again(void **state) {
-    _cleanup_(secret_freep)
-    secret *token = mint("old", "old", "api://agent");
-    _cleanup_(issuer_freep)
-    issuer *i = NULL;
+    _cleanup_(secret_freep) secret *token = mint("old", "old", "api://agent");
+    _cleanup_(issuer_freep) issuer *i = NULL;
 
     (void) state;
 
@@ -257,10 +249,8 @@ static void keys_are_kept_through_an_outage(void **state) {
                                  .throttle = USEC_PER_HOUR,
                                  .patience = 10 * USEC_PER_SEC,
                                  .timeout = USEC_PER_SEC};
-    _cleanup_(secret_freep)
-    secret *token = mint("old", "old", "api://agent");
-    _cleanup_(issuer_freep)
-    issuer *i = start_and_fetch(&often);
+    _cleanup_(secret_freep) secret *token = mint("old", "old", "api://agent");
+    _cleanup_(issuer_freep) issuer *i = start_and_fetch(&often);
     usec_t fetched;
 
     (void) state;
@@ -284,10 +274,8 @@ static void wrong_answers_do_not_replace_good_keys(void **state) {
                                  .throttle = USEC_PER_HOUR,
                                  .patience = 10 * USEC_PER_SEC,
                                  .timeout = USEC_PER_SEC};
-    _cleanup_(secret_freep)
-    secret *token = mint("old", "old", "api://agent");
-    _cleanup_(issuer_freep)
-    issuer *i = start_and_fetch(&often);
+    _cleanup_(secret_freep) secret *token = mint("old", "old", "api://agent");
+    _cleanup_(issuer_freep) issuer *i = start_and_fetch(&often);
 
     (void) state;
 
@@ -299,10 +287,9 @@ static void wrong_answers_do_not_replace_good_keys(void **state) {
 
 static void rolled_over_key_is_fetched(void **state) {
     issuer_timing timing = patient;
-    _cleanup_(secret_freep)
-    secret *old = mint("old", "old", "api://agent"), *new = mint("new", "new", "api://agent");
-    _cleanup_(issuer_freep)
-    issuer *i = NULL;
+    _cleanup_(secret_freep) secret *old = mint("old", "old", "api://agent"),
+                                   *new = mint("new", "new", "api://agent");
+    _cleanup_(issuer_freep) issuer *i = NULL;
 
     (void) state;
 
@@ -325,11 +312,9 @@ static void flood_of_unknown_keys_costs_one_fetch(void **state) {
                                   .throttle = 500 * USEC_PER_MSEC,
                                   .patience = 30 * USEC_PER_SEC,
                                   .timeout = 10 * USEC_PER_SEC};
-    _cleanup_(secret_freep)
-    secret *unknown = mint("new", "nobody", "api://agent"),
-           *known = mint("old", "old", "api://agent");
-    _cleanup_(issuer_freep)
-    issuer *i = start_and_fetch(&timing);
+    _cleanup_(secret_freep) secret *unknown = mint("new", "nobody", "api://agent"),
+                                   *known = mint("old", "old", "api://agent");
+    _cleanup_(issuer_freep) issuer *i = start_and_fetch(&timing);
     _cleanup_free_ char *none = format("the token's key (kid) is none of issuer %s", config.url);
     _cleanup_free_ char *busy =
         format("the keys of issuer %s cannot be had: it has not answered yet", config.url);
@@ -367,10 +352,8 @@ static void flood_of_unknown_keys_costs_one_fetch(void **state) {
 
 static void token_that_would_be_refused_anyway_fetches_nothing(void **state) {
     issuer_timing timing = patient;
-    _cleanup_(secret_freep)
-    secret *token = mint("new", "nobody", "api://other");
-    _cleanup_(issuer_freep)
-    issuer *i = NULL;
+    _cleanup_(secret_freep) secret *token = mint("new", "nobody", "api://other");
+    _cleanup_(issuer_freep) issuer *i = NULL;
 
     (void) state;
 
@@ -383,10 +366,8 @@ static void token_that_would_be_refused_anyway_fetches_nothing(void **state) {
 /* A key that could not be looked for is not an unknown one: the same token may be good later. */
 static void unknown_key_during_an_outage_is_no_refusal(void **state) {
     issuer_timing timing = patient;
-    _cleanup_(secret_freep)
-    secret *token = mint("new", "new", "api://agent");
-    _cleanup_(issuer_freep)
-    issuer *i = NULL;
+    _cleanup_(secret_freep) secret *token = mint("new", "new", "api://agent");
+    _cleanup_(issuer_freep) issuer *i = NULL;
     _cleanup_free_ char *why = NULL;
 
     (void) state;
@@ -400,10 +381,8 @@ static void unknown_key_during_an_outage_is_no_refusal(void **state) {
 }
 
 static void token_of_another_key_by_the_same_name_is_refused(void **state) {
-    _cleanup_(secret_freep)
-    secret *token = mint("new", "old", "api://agent");
-    _cleanup_(issuer_freep)
-    issuer *i = start_and_fetch(&patient);
+    _cleanup_(secret_freep) secret *token = mint("new", "old", "api://agent");
+    _cleanup_(issuer_freep) issuer *i = start_and_fetch(&patient);
 
     (void) state;
 
@@ -411,12 +390,9 @@ static void token_of_another_key_by_the_same_name_is_refused(void **state) {
 }
 
 static void cancelled_verification_says_nothing(void **state) {
-    _cleanup_(secret_freep)
-    secret *token = mint("old", "old", "api://agent");
-    _cleanup_(issuer_freep)
-    issuer *i = start_with(&patient);
-    _cleanup_(verdict_done)
-    verdict cancelled = {0}, dropped = {0}, told = {0};
+    _cleanup_(secret_freep) secret *token = mint("old", "old", "api://agent");
+    _cleanup_(issuer_freep) issuer *i = start_with(&patient);
+    _cleanup_(verdict_done) verdict cancelled = {0}, dropped = {0}, told = {0};
     issuer *other = start_with(&patient);
 
     (void) state;
@@ -445,10 +421,8 @@ static void cancel_second(int r, const char *why, token_claims *claims, void *us
 }
 
 static void verification_may_cancel_another_when_it_is_told(void **state) {
-    _cleanup_(secret_freep)
-    secret *token = mint("old", "old", "api://agent");
-    _cleanup_(issuer_freep)
-    issuer *i = start_with(&patient);
+    _cleanup_(secret_freep) secret *token = mint("old", "old", "api://agent");
+    _cleanup_(issuer_freep) issuer *i = start_with(&patient);
     pair p = {0};
 
     (void) state;
@@ -477,10 +451,8 @@ static void ask_again(int r, const char *why, token_claims *claims, void *userda
 
 static void verification_begun_when_another_is_told_has_its_own_fetch(void **state) {
     issuer_timing timing = patient;
-    _cleanup_(secret_freep)
-    secret *unknown = mint("new", "nobody", "api://agent");
-    _cleanup_(issuer_freep)
-    issuer *i = NULL;
+    _cleanup_(secret_freep) secret *unknown = mint("new", "nobody", "api://agent");
+    _cleanup_(issuer_freep) issuer *i = NULL;
     persistent p = {.token = unknown};
 
     (void) state;
@@ -498,8 +470,7 @@ static void verification_begun_when_another_is_told_has_its_own_fetch(void **sta
 
 /* What the issuer answers, and why it is not believed. */
 static void assert_unbelieved(const char *expected) {
-    _cleanup_(issuer_freep)
-    issuer *i = start_and_fetch(&patient);
+    _cleanup_(issuer_freep) issuer *i = start_and_fetch(&patient);
 
     assert_string_equal(issuer_get_status(i)->reason, expected);
     assert_false(issuer_get_status(i)->has_keys);
@@ -581,8 +552,7 @@ static void wrong_keys_are_told(void **state) {
 }
 
 static void keys_beyond_256_kib_are_not_read(void **state) {
-    _cleanup_(issuer_freep)
-    issuer *i = NULL;
+    _cleanup_(issuer_freep) issuer *i = NULL;
 
     (void) state;
 
@@ -594,8 +564,7 @@ static void keys_beyond_256_kib_are_not_read(void **state) {
 
 static void issuer_without_a_trusted_certificate_is_refused(void **state) {
     char *ca_file = config.ca_file;
-    _cleanup_(issuer_freep)
-    issuer *i = NULL;
+    _cleanup_(issuer_freep) issuer *i = NULL;
 
     (void) state;
 
@@ -612,8 +581,7 @@ static void useful_keys_are_picked(void **state) {
         command("jose jwk gen -i '{\"kty\":\"RSA\",\"bits\":2048,\"kid\":\"rsa\"}' -o rsa.jwk && "
                 "sed s/old/rsa/ old.jwk > namesake.jwk && printf '{\"keys\":[%%s,%%s,%%s]}' "
                 "\"$(cat rsa.jwk)\" \"$(cat old.jwk)\" \"$(cat namesake.jwk)\"");
-    _cleanup_(json_freep)
-    json_t *keys = NULL;
+    _cleanup_(json_freep) json_t *keys = NULL;
     const char *why = NULL;
 
     (void) state;

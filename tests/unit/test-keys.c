@@ -48,8 +48,7 @@ static const char *member(const json_t *set, size_t i, const char *name) {
 
 static void first_start_makes_keys_for_the_agent_alone(void **state) {
     _cleanup_free_ char *path = scratch_path("first.json");
-    _cleanup_(agent_keys_freep)
-    agent_keys *keys = open_keys(path);
+    _cleanup_(agent_keys_freep) agent_keys *keys = open_keys(path);
     struct stat st;
 
     (void) state;
@@ -62,8 +61,7 @@ static void first_start_makes_keys_for_the_agent_alone(void **state) {
 static void published_keys_are_public_and_named_by_their_thumbprint(void **state) {
     static const char *const names[] = {"kty", "crv", "x", "y", "use", "alg", "kid"};
     _cleanup_free_ char *path = scratch_path("published.json");
-    _cleanup_(agent_keys_freep)
-    agent_keys *keys = open_keys(path);
+    _cleanup_(agent_keys_freep) agent_keys *keys = open_keys(path);
     const json_t *set = agent_keys_public(keys), *list = json_object_get(set, "keys");
 
     (void) state;
@@ -91,8 +89,7 @@ static void published_keys_are_public_and_named_by_their_thumbprint(void **state
 
 static void second_start_finds_the_same_keys(void **state) {
     _cleanup_free_ char *path = scratch_path("second.json");
-    _cleanup_(agent_keys_freep)
-    agent_keys *made = open_keys(path), *read = open_keys(path);
+    _cleanup_(agent_keys_freep) agent_keys *made = open_keys(path), *read = open_keys(path);
 
     (void) state;
 
@@ -101,8 +98,7 @@ static void second_start_finds_the_same_keys(void **state) {
 
 /* Opens what must not be opened, and looks that the file is left alone. */
 static void assert_refused(const char *path, int expected, const char *expected_why) {
-    _cleanup_(secret_freep)
-    secret *before = NULL, *after = NULL;
+    _cleanup_(secret_freep) secret *before = NULL, *after = NULL;
     _cleanup_free_ char *why = NULL;
     agent_keys *keys = NULL;
 
@@ -185,8 +181,7 @@ static void save(const char *path, const json_t *set) {
 
 static void half_of_another_key_is_refused(void **state) {
     _cleanup_free_ char *path = scratch_path("half.json"), *why = NULL;
-    _cleanup_(json_freep)
-    json_t *set = NULL;
+    _cleanup_(json_freep) json_t *set = NULL;
     json_t *enc, *sig;
 
     (void) state;
@@ -207,8 +202,7 @@ static void half_of_another_key_is_refused(void **state) {
 
 static void one_kind_of_key_is_not_enough(void **state) {
     _cleanup_free_ char *path = scratch_path("one.json"), *why = NULL;
-    _cleanup_(json_freep)
-    json_t *set = NULL;
+    _cleanup_(json_freep) json_t *set = NULL;
 
     (void) state;
 

@@ -17,14 +17,12 @@
 #include "relay/handshake.h"
 #include "relay/sas_token.h"
 
-/* ---- Tokens: checked once against Microsoft's hyco-https with a frozen clock -------------------
- */
+/* ---- Tokens: checked once against Microsoft's hyco-https with a frozen clock ----------------- */
 
 #define SAS_KEY "2ZbB2tGGa4ZzYJQH2p1mFqjS3q0c5+6k1m8l3r0v9Jk="
 
 static void assert_token(const char *resource, const char *key_name, const char *expected) {
-    _cleanup_(secret_freep)
-    secret *key = NULL, *token = NULL;
+    _cleanup_(secret_freep) secret *key = NULL, *token = NULL;
 
     assert_int_equal(secret_new(SAS_KEY, strlen(SAS_KEY), &key), 0);
     assert_int_equal(sas_token_make(resource, key_name, key, 1700003600, &token), 0);
@@ -58,8 +56,7 @@ static void a_token_is_for_the_form_with_a_slash_at_its_end(void **state) {
                  "&skn=listen-rule");
 }
 
-/* ---- Addresses ---------------------------------------------------------------------------------
- */
+/* ---- Addresses ------------------------------------------------------------------------------- */
 
 static void only_the_relays_own_addresses_are_connected_to(void **state) {
     static const struct {
@@ -127,8 +124,7 @@ static void a_refusal_is_told_in_the_address(void **state) {
                                  "&sb-hc-statusDescription=HTTP%20only");
 }
 
-/* ---- The ladder --------------------------------------------------------------------------------
- */
+/* ---- The ladder ------------------------------------------------------------------------------ */
 
 #define NO_JITTER 20 /* 80 % + 20 % */
 
@@ -196,8 +192,7 @@ static void jitter_is_a_fifth_at_most(void **state) {
     assert_int_equal(most, 36 * USEC_PER_SEC);
 }
 
-/* ---- The order of frames -----------------------------------------------------------------------
- */
+/* ---- The order of frames --------------------------------------------------------------------- */
 
 /* A socket that takes `room` bytes and writes down what it was given. */
 typedef struct wire {
@@ -324,8 +319,7 @@ static void what_is_dropped_is_told(void **state) {
     assert_true(frame_queue_is_empty(&q));
 }
 
-/* ---- Texts of the relay ------------------------------------------------------------------------
- */
+/* ---- Texts of the relay ---------------------------------------------------------------------- */
 
 static void what_varies_is_cut_off_the_relays_texts(void **state) {
     char id[TRACKING_ID_MAX] = "";

@@ -207,8 +207,7 @@ static void an_answers_status_is_a_number(void **state) {
 }
 
 static void a_new_token_is_wrapped(void **state) {
-    _cleanup_(secret_freep)
-    secret *token = NULL, *text = NULL;
+    _cleanup_(secret_freep) secret *token = NULL, *text = NULL;
 
     (void) state;
 

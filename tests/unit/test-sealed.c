@@ -64,8 +64,7 @@ static char *seal_well(void) {
 }
 
 static void assert_opened(const char *jwe) {
-    _cleanup_(secret_freep)
-    secret *plain = NULL;
+    _cleanup_(secret_freep) secret *plain = NULL;
     const char *why = NULL;
 
     assert_int_equal(agent_keys_open_sealed(keys, jwe, strlen(jwe), &plain, &why), 0);

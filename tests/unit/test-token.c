@@ -69,8 +69,7 @@ static char *sign(const char *header, const char *claims, const char *key) {
 
 /* As an issuer does it, in one go. */
 static int verify(const char *text, size_t size, token_claims *ret, char **ret_why) {
-    _cleanup_(token_done)
-    token t = {0};
+    _cleanup_(token_done) token t = {0};
     const json_t *jwk;
     int r;
 
@@ -122,8 +121,7 @@ static void tokens_of_each_algorithm_are_believed(void **state) {
 
     for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
         _cleanup_free_ char *text = sign(rows[i].header, GOOD_CLAIMS, rows[i].key);
-        _cleanup_(token_claims_done)
-        token_claims claims = {0};
+        _cleanup_(token_claims_done) token_claims claims = {0};
 
         assert_believed(text, &claims);
         assert_string_equal(claims.subject, "somebody");
@@ -317,8 +315,7 @@ static void change_of_any_character_is_refused(void **state) {
     (void) state;
 
     for (size_t i = 0; i < size; i++) {
-        _cleanup_(token_done)
-        token t = {0};
+        _cleanup_(token_done) token t = {0};
         _cleanup_free_ char *why = NULL;
         char was = text[i];
         int r;
@@ -371,8 +368,7 @@ static void form_is_checked(void **state) {
 static token_claims claims_of(const char *claims) {
     _cleanup_free_ char *header = base64url(HEADER), *payload = base64url(claims),
                         *text = format("%s.%s.AAAA", header, payload), *why = NULL;
-    _cleanup_(token_done)
-    token t = {0};
+    _cleanup_(token_done) token t = {0};
     token_claims parsed;
 
     assert_int_equal(token_parse(text, strlen(text), &t, &why), 0);
