@@ -41,7 +41,7 @@ outcome call_take_answer(directory_call *call, answer_kind kind, const connectio
 
 void call_try_next(directory_call *call, const char *problem) {
     call_expect(call, OUTCOME_AD_NOT_REACHABLE,
-                text_format("%s %s", controller_name(call->controller), problem));
+                text_format("%s: it %s", controller_name(call->controller), problem));
     schedule(call);
 }
 

@@ -149,9 +149,11 @@ static void become_usable(controller *c) {
     warn_of_expiry(c);
 }
 
-static void become_unusable(controller *c, outcome o, const char *reason) {
-    bool is_news =
-        c->status.state != CONTROLLER_UNUSABLE || !c->reason || strcmp(c->reason, reason) != 0;
+/* `problem` is a sentence's end that follows the controller's name. */
+static void become_unusable(controller *c, outcome o, const char *problem) {
+    _cleanup_free_ char *reason = text_format("it %s", problem);
+    bool is_news = c->status.state != CONTROLLER_UNUSABLE || !c->reason || !reason ||
+                   strcmp(c->reason, reason) != 0;
 
     set_state(c, CONTROLLER_UNUSABLE);
     c->status.outcome = o;
@@ -193,8 +195,6 @@ static void on_opened(void *userdata);
 static void on_lost(outcome o, const char *reason, void *userdata);
 
 static void begin(controller *c) {
-    int r;
-
     (void) sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
     c->began_at = now_monotonic();
     c->account_refused = false;
@@ -204,10 +204,9 @@ static void begin(controller *c) {
                                "is given with the port of the global catalog, which takes no "
                                "changes; LDAPS has port 636");
 
-    r = connection_new(c->domain->event, c->resolver, &c->target, on_opened, on_lost, c,
-                       &c->connection);
-    if (r < 0) {
-        become_unusable(c, OUTCOME_AD_NOT_REACHABLE, strerror(-r));
+    if (connection_new(c->domain->event, c->resolver, &c->target, on_opened, on_lost, c,
+                       &c->connection) < 0) {
+        become_unusable(c, OUTCOME_AD_NOT_REACHABLE, "cannot be tried, for want of memory");
         return try_later(c);
     }
     c->phase = PHASE_OPENING;

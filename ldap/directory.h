@@ -50,7 +50,7 @@ typedef struct controller_status {
     const char *name;
     controller_state state;
     usec_t since;       /* CLOCK_REALTIME */
-    const char *reason; /* why it cannot be used, for people */
+    const char *reason; /* why it cannot be used, for people: "it bears a certificate that …" */
     outcome outcome; /* the same as a word: OUTCOME_AD_NOT_REACHABLE, OUTCOME_AD_CONFIGURATION … */
     bool has_policy_hints;
     usec_t not_after; /* of its certificate, CLOCK_REALTIME; 0: unknown */
@@ -59,11 +59,16 @@ typedef struct controller_status {
 
 typedef void (*directory_state_fn)(directory *d, void *userdata);
 
-/* Keeps `config` (borrowed: must live as long). Connects to the first controller that can be used
- * and keeps that connection; tries again by itself. Logs 35031, 35032, 35033, 35034 on change.
- * `on_state` is called when a controller's status changes. Returns 0 or negative errno. */
+/* Keeps `config` (borrowed: must live as long). Connects to every controller and stays connected; a
+ * call goes to the first in the list that can be used. Tries again by itself what fails. Logs
+ * 35031, 35032, 35033, 35034 on change. `on_state` is called when a controller's status changes; it
+ * may be NULL. Returns 0; -EINVAL where the configuration lacks domain, controllers, bind DN or
+ * bind password, or a controller's name is none; -E2BIG for more than 64 controllers; or another
+ * negative errno. */
 int directory_new(sd_event *event, const directory_config *config, directory_state_fn on_state,
                   void *userdata, directory **ret);
+
+/* Frees what calls are left, without an end; takes NULL, returns NULL. */
 directory *directory_free(directory *d);
 
 const char *directory_domain(const directory *d);
@@ -148,7 +153,8 @@ typedef struct directory_reply {
 typedef void (*directory_done_fn)(directory_reply *reply, void *userdata);
 
 /* Finds one account and looks at it. OUTCOME_AD_USER_NOT_FOUND, OUTCOME_AD_MULTI_MATCH, and the
- * outcomes of an unusable directory. Returns 0 or negative errno. */
+ * outcomes of an unusable directory. Returns 0; -EINVAL where directory_identifier_check() would
+ * refuse the identifier; or another negative errno. Logs nothing. */
 int directory_locate(directory *d, const directory_identifier *id, usec_t deadline,
                      directory_done_fn done, void *userdata, directory_call **ret);
 

@@ -134,12 +134,12 @@ char *domain_explain(domain *d, bool need_hints, outcome *ret_outcome) {
         outcome its = s->outcome;
 
         if (s->state == CONTROLLER_UNUSABLE)
-            one = text_format("%s %s", s->name, s->reason);
+            one = text_format("%s: %s", s->name, s->reason ? s->reason : "memory is short");
         else if (need_hints && s->state == CONTROLLER_USABLE && !s->has_policy_hints) {
-            one = text_format("%s does not have the policy hints control", s->name);
+            one = text_format("%s: it does not have the policy hints control", s->name);
             its = OUTCOME_POLICY_HINTS_UNAVAILABLE;
         } else {
-            one = text_format("%s did not answer", s->name);
+            one = text_format("%s: it did not answer", s->name);
             its = OUTCOME_AD_NOT_REACHABLE;
         }
 

@@ -24,12 +24,19 @@ typedef struct reset_call {
     const secret *password;
     directory_reset_flags flags;
 
-    bool by_name; /* the controller does not take the GUID for a name */
+    /* The GUID stays the account's own even if it is renamed or moved in this moment (MS-ADTS
+     * 3.1.1.3.1.2.4). */
+    char *guid_name;
+    bool by_name; /* the controller does not take a GUID for a name */
     bool with_hints;
     char *refusal; /* the policy's, in the directory's words */
 } reset_call;
 
 static int send_reset(reset_call *r);
+
+static const char *target(const reset_call *r) {
+    return r->by_name ? r->account->dn : r->guid_name;
+}
 
 /* ---- After it was done ----------------------------------------------------------------------- */
 
@@ -41,7 +48,7 @@ static void on_must_change_set(const connection_answer *answer, void *userdata) 
     r->call.reply.must_change_failed = answer->result != LDAP_SUCCESS;
     if (answer->result != LDAP_SUCCESS)
         call_expect(&r->call, OUTCOME_INVALID,
-                    answer->result == -1 ? strdup(answer->text)
+                    answer->result == -1 ? text_format("the controller %s", answer->text)
                                          : answer_describe(answer->result, answer->text));
     call_end(&r->call);
 }
@@ -53,7 +60,7 @@ static void set_must_change(reset_call *r) {
     LDAPMod *mods[] = {&must_change, NULL};
     connection *c = call_connection(&r->call);
 
-    if (!c || connection_modify(c, r->account->dn, mods, NULL, "a must-change at next sign-in",
+    if (!c || connection_modify(c, target(r), mods, NULL, "a must-change at next sign-in",
                                 on_must_change_set, r, &r->call.request) < 0)
         call_end(&r->call);
 }
@@ -96,7 +103,7 @@ static void on_done(reset_call *r) {
     reply->account_still_locked = r->account->info.locked_out && !(r->flags & RESET_UNLOCK);
     reply->must_change_failed = r->flags & RESET_MUST_CHANGE;
 
-    if (!c || connection_search(c, r->account->dn, LDAP_SCOPE_BASE, "(objectClass=*)", attributes,
+    if (!c || connection_search(c, target(r), LDAP_SCOPE_BASE, "(objectClass=*)", attributes,
                                 on_read_back, r, &r->call.request) < 0)
         call_end(&r->call);
 }
@@ -184,7 +191,7 @@ static void on_reset(const connection_answer *answer, void *userdata) {
     r->call.request = NULL;
     if (answer->result == -1)
         return call_fail(&r->call, OUTCOME_OUTCOME_UNKNOWN,
-                         text_format("the connection was lost before the answer: %s %s",
+                         text_format("the connection was lost before the answer: %s: it %s",
                                      controller_name(r->call.controller), answer->text));
 
     /* It was refused for the name's form; nothing has been changed. */
@@ -209,7 +216,7 @@ static void on_reset(const connection_answer *answer, void *userdata) {
 
 static int send_reset(reset_call *r) {
     _cleanup_(secret_freep) secret *unicode = NULL;
-    _cleanup_free_ char *what = NULL, *guid = NULL;
+    _cleanup_free_ char *what = NULL;
     struct berval value;
     LDAPMod password = {.mod_op = LDAP_MOD_REPLACE | LDAP_MOD_BVALUES,
                         .mod_type = (char[]){"unicodePwd"},
@@ -235,15 +242,12 @@ static int send_reset(reset_call *r) {
     r->with_hints = oid && r->call.directory->domain.config->policy_hints != POLICY_HINTS_OFF;
     hints.ldctl_oid = (char *) (uintptr_t) oid;
 
-    /* The GUID stays the account's own even if it is renamed or moved in this moment (MS-ADTS
-     * 3.1.1.3.1.2.4). */
     what = text_format("a reset of %s", r->account->guid);
-    guid = text_format("<GUID=%s>", r->account->guid);
-    if (!what || !guid)
+    if (!what)
         return -ENOMEM;
 
-    e = connection_modify(c, r->by_name ? r->account->dn : guid, mods,
-                          r->with_hints ? &hints : NULL, what, on_reset, r, &r->call.request);
+    e = connection_modify(c, target(r), mods, r->with_hints ? &hints : NULL, what, on_reset, r,
+                          &r->call.request);
     if (e < 0)
         return e;
 
@@ -265,6 +269,7 @@ static int begin(directory_call *call) {
 static void done(directory_call *call) {
     reset_call *r = (reset_call *) call;
 
+    free(r->guid_name);
     free(r->refusal);
 }
 
@@ -290,7 +295,12 @@ int directory_reset(directory *d, const directory_account *account, const secret
     reset->account = account;
     reset->password = password;
     reset->flags = flags;
+    reset->guid_name = text_format("<GUID=%s>", account->guid);
     call->preferred = account->controller;
+    if (!reset->guid_name) {
+        directory_call_free(call);
+        return -ENOMEM;
+    }
 
     *ret = call;
     return 0;

@@ -21,13 +21,11 @@ struct tls_session {
 /* ---- What certificates are checked with ------------------------------------------------------ */
 
 static char *take_openssl_error(const char *what) {
-    unsigned long e = ERR_peek_last_error();
-    const char *reason = ERR_reason_error_string(e);
-    char *text;
+    unsigned long e = ERR_peek_error();
+    const char *reason =
+        ERR_SYSTEM_ERROR(e) ? strerror(ERR_GET_REASON(e)) : ERR_reason_error_string(e);
+    char *text = text_format("%s: %s", what, reason ? reason : "it has no certificate");
 
-    text = ERR_GET_LIB(e) == ERR_LIB_SYS
-               ? text_format("%s: %s", what, strerror(ERR_GET_REASON(e)))
-               : text_format("%s: %s", what, reason ? reason : "it has no certificate");
     ERR_clear_error();
     return text;
 }
@@ -281,8 +279,9 @@ static void note_handshake_problem(tls_session *s, int ssl_error) {
         return;
 
     if (ssl_error == SSL_ERROR_SYSCALL)
-        s->problem = text_format("broke the connection during the TLS handshake: %s",
-                                 error ? strerror(error) : "it was closed");
+        s->problem = text_format(
+            "broke the connection during the TLS handshake (%s): it has no certificate, or this is no TLS port",
+            strerror(error ? error : ECONNRESET));
     else
         s->problem = describe_protocol_error(ERR_peek_error(), &s->problem_outcome);
 }
