@@ -26,6 +26,12 @@ const NO_ANSWER = {
     'The request was routed to the listener but the listener did not respond in the required time',
 };
 
+const UNPROCESSABLE = {
+  status: 500,
+  code: 'InternalServerError',
+  message: 'The service was unable to process the request',
+};
+
 /** The query without its sb-hc-…= pairs; all else stays byte for byte, as does a name with no "=". */
 export function filterQuery(target) {
   const start = target.indexOf('?');
@@ -127,7 +133,7 @@ export class Exchange {
     const status = Number(statusCode); // a number, or digits in a string
     if (!Number.isInteger(status) || status < 200 || status > 999) {
       this.#options.onViolation(`status code ${JSON.stringify(statusCode)}`);
-      return this.fail({ status: 500, code: 'InternalServerError', message: 'The response is invalid' });
+      return this.fail(UNPROCESSABLE);
     }
 
     const headers = {};
@@ -179,6 +185,7 @@ export class Exchange {
   #breach(text) {
     this.#options.onViolation(text);
     this.#rendezvous.close(1002, 'A response message was expected');
+    this.fail(UNPROCESSABLE);
   }
 
   #restartTimer() {
