@@ -91,7 +91,7 @@ check() {
     else
         echo "not ok - $name"
         sed 's/^/    /' /tmp/said
-        systemctl status --no-pager --full writebackd 2>&1 | tail -n 20 | sed 's/^/    /'
+        { systemctl status --no-pager --full writebackd 2>&1 || true; } | tail -n 20 | sed 's/^/    /'
         failed=$((failed + 1))
     fi
 }
@@ -105,7 +105,7 @@ within() { # SECONDS COMMAND…: waits for a state that nobody announces
     done
 }
 
-entries() { journalctl --no-pager --output=cat -u writebackd "$@"; }
+entries() { journalctl --quiet --no-pager --output=cat -u writebackd "$@"; }
 has_event() { [[ $(entries "WRITEBACK_EVENT=$1") ]]; }
 is_ready() { curl --silent --fail --output /dev/null "$WRITEBACK_LAB_HEALTH_URL/readyz"; }
 status_line() { systemctl show --property=StatusText --value writebackd; }
