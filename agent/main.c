@@ -117,17 +117,16 @@ static int parse_arguments(int argc, char **argv, arguments *ret) {
 /* What must be right before anything else is tried. */
 static int prepare(void) {
     _cleanup_free_ char *why = NULL;
-    int r;
+    int lock_error, r;
 
     (void) umask(0077);
-    r = secret_memory_init();
+    r = secret_memory_init(&lock_error);
     if (r < 0) {
         log_text(LOG_CRIT, "Memory for secrets cannot be set up: %s", strerror(-r));
         return r;
     }
-    if (r == 0)
-        log_event(OUTCOME_MEMORY_NOT_LOCKED,
-                  {"WRITEBACK_REASON", "mlockall: the limit on locked memory is too low"});
+    if (lock_error < 0)
+        log_event(OUTCOME_MEMORY_NOT_LOCKED, {"WRITEBACK_REASON", strerror(-lock_error)});
 
     r = curl_glue_check_library(&why);
     if (r < 0)

@@ -18,8 +18,8 @@ struct secret {
     char data[];
 };
 
-int secret_memory_init(void) {
-    bool locked;
+int secret_memory_init(int *ret_lock_error) {
+    assert(ret_lock_error);
 
     if (prctl(PR_SET_DUMPABLE, 0) < 0)
         return -errno;
@@ -28,7 +28,7 @@ int secret_memory_init(void) {
     json_set_alloc_funcs(malloc, secret_mfree);
 
     /* Libraries hold copies for a moment in memory that is not ours, so lock it all. */
-    locked = mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+    *ret_lock_error = mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0 ? -errno : 0;
 
 #ifndef WRITEBACK_SANITIZERS
     /* The sanitizers see nothing inside OpenSSL's heap; there the ordinary one stays in use. */
@@ -36,7 +36,7 @@ int secret_memory_init(void) {
         return -ENOMEM;
 #endif
 
-    return locked;
+    return 0;
 }
 
 static size_t usable_size(void *p) {

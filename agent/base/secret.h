@@ -17,9 +17,9 @@
  * it frees, and forbids core dumps (prctl(2) PR_SET_DUMPABLE). Call once, first thing in main(),
  * before any thread and any JSON.
  *
- * Returns 1, or 0 where all works but the process could not be locked (RLIMIT_MEMLOCK too low), or
- * negative errno. */
-int secret_memory_init(void);
+ * *ret_lock_error is 0, or the negative errno of mlockall(2) where all works but the process could not
+ * be locked (RLIMIT_MEMLOCK too low, mostly). Returns 0 or negative errno. */
+int secret_memory_init(int *ret_lock_error);
 
 /* malloc(3)'s family on that heap; contents are wiped on free and on realloc. For libraries that
  * take allocators. secret_mfree() takes what came from plain malloc(3) as well. */
