@@ -108,28 +108,36 @@ static bool is_usable(const component *c) {
     return c->status == HEALTH_PASS || c->status == HEALTH_WARN;
 }
 
-/* For each component of a type. */
-#define FOR_EACH_COMPONENT(c, all, wanted)                                                         \
-    for (size_t i_ = 0; i_ < (all)->n; i_++)                                                       \
-        for (const component *c = (all)->items[i_]; c && c->type == (wanted); c = NULL)
+/* The first component of this type from *index on, which then stands behind it; NULL: no more. */
+static const component *next_of(const components *all, health_component_type type, size_t *index) {
+    while (*index < all->n) {
+        const component *c = all->items[(*index)++];
+
+        if (c->type == type)
+            return c;
+    }
+    return NULL;
+}
 
 static void put_relays(FILE *f, const components *all) {
+    const component *c;
+
     put_family(f, "writeback_relay_connected", "gauge", "Whether this relay is connected.");
-    FOR_EACH_COMPONENT(c, all, COMPONENT_RELAY) {
+    for (size_t i = 0; (c = next_of(all, COMPONENT_RELAY, &i));) {
         put_relay(f, "writeback_relay_connected", c);
         fprintf(f, "%d\n", is_usable(c));
     }
 
     put_family(f, "writeback_relay_reconnects_total", "counter",
                "How often this relay came back after it was lost.");
-    FOR_EACH_COMPONENT(c, all, COMPONENT_RELAY) {
+    for (size_t i = 0; (c = next_of(all, COMPONENT_RELAY, &i));) {
         put_relay(f, "writeback_relay_reconnects_total", c);
         fprintf(f, "%u\n", c->reconnects);
     }
 
     put_family(f, "writeback_relay_last_heartbeat_timestamp_seconds", "gauge",
                "When the relay was heard last.");
-    FOR_EACH_COMPONENT(c, all, COMPONENT_RELAY) {
+    for (size_t i = 0; (c = next_of(all, COMPONENT_RELAY, &i));) {
         if (c->last_heartbeat == 0)
             continue;
         put_relay(f, "writeback_relay_last_heartbeat_timestamp_seconds", c);
@@ -138,15 +146,17 @@ static void put_relays(FILE *f, const components *all) {
 }
 
 static void put_controllers(FILE *f, const components *all) {
+    const component *c;
+
     put_family(f, "writeback_dc_up", "gauge", "Whether this domain controller can be used.");
-    FOR_EACH_COMPONENT(c, all, COMPONENT_CONTROLLER) {
+    for (size_t i = 0; (c = next_of(all, COMPONENT_CONTROLLER, &i));) {
         put_controller(f, "writeback_dc_up", c);
         fprintf(f, "%d\n", is_usable(c));
     }
 
     put_family(f, "writeback_dc_operation_duration_seconds", "gauge",
                "How long the controller's last answer took.");
-    FOR_EACH_COMPONENT(c, all, COMPONENT_CONTROLLER) {
+    for (size_t i = 0; (c = next_of(all, COMPONENT_CONTROLLER, &i));) {
         if (c->latency == 0)
             continue;
         put_controller(f, "writeback_dc_operation_duration_seconds", c);
@@ -155,7 +165,7 @@ static void put_controllers(FILE *f, const components *all) {
 
     put_family(f, "writeback_dc_certificate_not_after_timestamp_seconds", "gauge",
                "When the controller's certificate expires.");
-    FOR_EACH_COMPONENT(c, all, COMPONENT_CONTROLLER) {
+    for (size_t i = 0; (c = next_of(all, COMPONENT_CONTROLLER, &i));) {
         if (c->not_after == 0)
             continue;
         put_controller(f, "writeback_dc_certificate_not_after_timestamp_seconds", c);

@@ -179,24 +179,39 @@ static void print_checks(json_t *checks) {
     size_t i;
 
     puts("\nChecks");
-    json_object_foreach(checks, name, entries)
-        json_array_foreach(entries, i, entry)
+    json_object_foreach(checks, name, entries) {
+        json_array_foreach(entries, i, entry) {
             print_check(name, entry);
+        }
+    }
+}
+
+/* Each group once; what a check says of itself stands below, so only the rest is told here. */
+static void print_reasons(const json_t *reasons) {
+    const char *last = "";
+    json_t *reason;
+    size_t i;
+
+    json_array_foreach(reasons, i, reason) {
+        const char *title = text_or(reason, "title", "no reason was given");
+        const char *detail = json_get_string(reason, "detail");
+
+        if (strcmp(title, last) != 0)
+            print_wrapped(title, "          ", "          ");
+        last = title;
+        if (detail && !json_get_string(reason, "check"))
+            print_wrapped(detail, "          - ", "            ");
+    }
 }
 
 static void print_blade(const json_t *blade) {
     bool visible = json_is_true(json_object_get(blade, "visible"));
-    json_t *reason;
-    size_t i;
 
-    fputs("Blade     ", stdout);
-    printf("%s%s%s, ", ctl_begin(visible ? COLOUR_GREEN : COLOUR_RED),
+    printf("Blade     %s%s%s, ", ctl_begin(visible ? COLOUR_GREEN : COLOUR_RED),
            visible ? "visible" : "hidden", ctl_end());
     text_put_printable(stdout, text_or(blade, "state", "unknown"));
     putchar('\n');
-
-    json_array_foreach(json_object_get(blade, "reasons"), i, reason)
-        print_wrapped(text_or(reason, "title", "no reason was given"), "          ", "          ");
+    print_reasons(json_object_get(blade, "reasons"));
 }
 
 static void print_document(json_t *document) {
