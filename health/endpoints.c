@@ -134,11 +134,8 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, answer a) 
     ok = MHD_add_response_header(response, "Content-Type", a.type) &&
          MHD_add_response_header(response, "Cache-Control", "no-store") &&
          MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    /* Whatever body came with the wrong method is not read, so the connection ends with the answer.
-     */
     if (a.status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        ok = ok && MHD_add_response_header(response, "Allow", "GET, HEAD") &&
-             MHD_add_response_header(response, "Connection", "close");
+        ok = ok && MHD_add_response_header(response, "Allow", "GET, HEAD");
     ok = ok && MHD_queue_response(connection, a.status, response);
 
     MHD_destroy_response(response);
