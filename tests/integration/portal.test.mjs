@@ -83,12 +83,16 @@ test('the blade says that the agent is up and running', async () => {
 });
 
 test('a refused password comes with each broken rule, and with what to do', async () => {
-  await reset('Bob Baxter', 'password');
-  await dialog().getByText('It needs at least 15 characters.').waitFor();
+  await reset('Dave Diaz', 'abc');
+  await dialog().getByText('It needs at least 7 characters.').waitFor();
   await dialog().getByText('It needs three of').waitFor();
   await dialog().getByText('What to do').waitFor();
   await dialog().getByText('33008 ADPasswordPolicyError').waitFor();
   await picture('refused');
+  await dialog().getByRole('button', { name: 'Cancel' }).click();
+
+  await reset('Bob Baxter', 'Only-14-chars!');
+  await dialog().getByText('It needs at least 15 characters.').waitFor();
   assert.ok(await binds('bob@corp.example', env.WRITEBACK_LAB_USER_PASSWORD));
 });
 

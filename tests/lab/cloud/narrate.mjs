@@ -7,8 +7,9 @@ const colours = process.stdout.isTTY && !process.env.NO_COLOR;
 const paint = (code) => (text) => (colours ? `\x1b[${code}m${text}\x1b[0m` : text);
 export const bold = paint('1');
 const faint = paint('2');
-const green = paint('32');
 const red = paint('31');
+const green = paint('32');
+const yellow = paint('33');
 const blue = paint('36');
 
 const WIDTH = 96;
@@ -20,16 +21,24 @@ const SECRETS = {
 const duration = (milliseconds) =>
   milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
 
-/** Breaks a text into lines, each but the first behind `indent` spaces. */
-function wrap(text, indent) {
-  const lines = [''];
+/** Breaks a text into lines: the first begins at column `start`, the others behind `indent` spaces. */
+function wrap(text, indent, start = indent) {
+  const lines = [];
+  let line = '';
+  let column = start;
   for (const word of text.split(' ')) {
-    const line = lines.at(-1);
-    if (line && line.length + word.length + indent >= WIDTH) lines.push(word);
-    else lines[lines.length - 1] = line ? `${line} ${word}` : word;
+    if (line && column + line.length + 1 + word.length > WIDTH) {
+      lines.push(line);
+      line = '';
+      column = indent;
+    }
+    line = line ? `${line} ${word}` : word;
   }
-  return lines.join(`\n${' '.repeat(indent)}`);
+  return [...lines, line].join(`\n${' '.repeat(indent)}`);
 }
+
+// JSON with room to be broken at.
+const spaced = (value) => JSON.stringify(value, null, 1).replace(/\s*\n\s*/g, ' ');
 
 export const say = (text = '') => console.log(text);
 
@@ -62,8 +71,24 @@ export function came({ status, reason, milliseconds, json }, members = []) {
     if (Array.isArray(value) && typeof value[0] === 'string') {
       say(`      ${faint(`${name}:`)}`);
       value.forEach((item, i) => say(`        ${i + 1}. ${wrap(item, 11)}`));
-    } else say(`      ${faint(`${name}:`)} ${wrap(JSON.stringify(value), 8 + name.length)}`);
+    } else say(`      ${faint(`${name}:`)} ${wrap(spaced(value), 8 + name.length)}`);
   }
+}
+
+const LEVELS = { ERROR: red, WARNING: yellow, NOTICE: bold };
+
+/** The agent's log: what happened in colour of its level, what to do behind it. */
+export function logLines(log) {
+  say();
+  for (const line of log.trimEnd().split('\n')) {
+    const [, date, level, text] = /^(\S+T\S+Z) ([A-Z]+) (.*)/.exec(line) ?? [];
+    const step = /^ +(\d+\.) (.*)/.exec(line);
+    const start = `    ${date} ${level} `.length;
+    if (date) say(`    ${faint(date)} ${(LEVELS[level] ?? String)(level)} ${wrap(text, 8, start)}`);
+    else if (step) say(`          ${step[1]} ${wrap(step[2], 13)}`);
+    else say(`        ${line.trim()}`);
+  }
+  say();
 }
 
 export const took = (milliseconds) => faint(`(${duration(milliseconds)})`);

@@ -64,8 +64,7 @@ function steps(list) {
 }
 
 // What a refusal says: its title, and the detail where that says more.
-const sentencesOf = ({ title, detail }) =>
-  (detail && detail !== title ? [title, detail] : [title]).map(asSentence);
+const sentencesOf = ({ title, detail }) => [...new Set([title, detail ?? title].map(asSentence))];
 
 function whatToDo(list) {
   return list?.length
@@ -192,7 +191,6 @@ async function submitReset(event) {
     $('password').focus();
   }
   $('result').replaceChildren(...resultNodes(user, answer));
-  $('result').scrollIntoView({ block: 'nearest' });
   addActivity(user, answer, succeeded);
   if (succeeded) ask('check', user).then((check) => showCheck(user, check));
 }
@@ -271,7 +269,7 @@ function addActivity(user, { reached, answer, milliseconds }, succeeded) {
 
 /* ---- Blade ------------------------------------------------------------------------------------- */
 
-const MARKS = { pass: ['✓', 'Well'], warn: ['!', 'Look at it'], fail: ['✕', 'Fails'] };
+const MARKS = { pass: ['✓', 'OK'], warn: ['!', 'Warning'], fail: ['✕', 'Failing'] };
 const markOf = (status) => MARKS[status] ?? ['?', 'Not known'];
 
 function checkRows(checks = {}) {
