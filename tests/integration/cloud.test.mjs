@@ -342,7 +342,7 @@ describe('on the wire', () => {
 
     const rendezvous = await RawListener.open({ target: pointer.address });
     const fragments = [];
-    const { _receiver: receiver } = rendezvous.socket;
+    const { _receiver: receiver } = rendezvous.socket; // ws itself tells of whole messages only
     const collect = receiver.getData;
     receiver.getData = function (...args) {
       if (this._opcode < 8) fragments.push([this._payloadLength, this._fin]);

@@ -80,7 +80,8 @@ export class Exchange {
 
   /**
    * request, response  of the HTTP server; body its whole body
-   * options            {entity, host, address(id), spentAuthorization, timeout, onEnd, onViolation}
+   * options            {host, system, address(id), spentAuthorization, timeout, onEnd(exchange),
+   *                    onViolation(text)}; system is how refusals call the relay
    */
   constructor(request, response, body, options) {
     this.id = trackingId();
@@ -103,6 +104,11 @@ export class Exchange {
     if (this.isPointer)
       channel.socket.send(JSON.stringify({ request: { address: this.#address } }));
     else this.#sendRequest(channel.socket, (socket) => socket.send(this.#body));
+  }
+
+  /** Whether a listener came to the address, which is good for one meeting. */
+  get isMet() {
+    return this.#rendezvous !== null;
   }
 
   /** A listener opened this exchange's address. */

@@ -7,8 +7,9 @@ import { randomUUID } from 'node:crypto';
 /** An id as the service makes them: a GUID and the role instance that made it. */
 export const trackingId = (guid = randomUUID()) => `${guid}_G${Math.floor(Math.random() * 60)}`;
 
+// One line of ASCII, as a reason phrase must be; a listener's own words may be in it.
 const sentence = ({ message }, system) =>
-  `${message.replace(/\.?$/, '.')} TrackingId:${trackingId()}, SystemTracker:${system}, ` +
+  `${message.replace(/[^\x20-\x7e]/g, ' ').replace(/\.?$/, '.')} TrackingId:${trackingId()}, SystemTracker:${system}, ` +
   `Timestamp:${new Date().toISOString().slice(0, 19)}`;
 
 /** Answers an HTTP request with {status, code, message}. */

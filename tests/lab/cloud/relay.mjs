@@ -238,10 +238,9 @@ export class Relay {
 
   #rendezvous(request, socket, head) {
     const exchange = this.#waiting.get(this.#query(request).get('sb-hc-id'));
-    if (!(exchange instanceof Exchange) || exchange.met)
+    if (!(exchange instanceof Exchange) || exchange.isMet)
       return refuseUpgrade(socket, FORBIDDEN, this.#system);
 
-    exchange.met = true; // an address is good for one meeting
     this.#server.handleUpgrade(request, socket, head, (ws) => {
       ws.on('error', () => {});
       exchange.meet(ws);
