@@ -17,8 +17,8 @@
  * it frees, and forbids core dumps (prctl(2) PR_SET_DUMPABLE). Call once, first thing in main(),
  * before any thread and any JSON.
  *
- * *ret_lock_error is 0, or the negative errno of mlockall(2) where all works but the process could not
- * be locked (RLIMIT_MEMLOCK too low, mostly). Returns 0 or negative errno. */
+ * *ret_lock_error is 0, or the negative errno of mlockall(2) where all works but the process could
+ * not be locked (RLIMIT_MEMLOCK too low, mostly). Returns 0 or negative errno. */
 int secret_memory_init(int *ret_lock_error);
 
 /* malloc(3)'s family on that heap; contents are wiped on free and on realloc. For libraries that
