@@ -54,7 +54,7 @@ struct issuer {
     unsigned long finished; /* fetches, whatever came of them */
     unsigned failures;      /* in a row */
 
-    TAILQ_HEAD(, issuer_call) waiting;
+    TAILQ_HEAD(issuer_calls, issuer_call) waiting;
     size_t n_waiting;
 };
 

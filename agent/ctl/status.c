@@ -134,9 +134,9 @@ static void print_since(const char *date) {
     printf("  since %s (", date);
     if (seconds < 120)
         printf("%lld s)", seconds);
-    else if (seconds < 2 * 3600)
+    else if (seconds < 2LL * 3600)
         printf("%lld min)", seconds / 60);
-    else if (seconds < 2 * 86400)
+    else if (seconds < 2LL * 86400)
         printf("%lld h)", seconds / 3600);
     else
         printf("%lld days)", seconds / 86400);
