@@ -9,6 +9,8 @@ import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
 
+import { next } from './relay-faults.mjs';
+
 const ECHO = path.join(process.env.BUILD ?? '.', 'tests/integration/relay-echo');
 
 // A certificate for localhost that is its own CA.
@@ -51,7 +53,7 @@ export class Echo extends EventEmitter {
             const found = this.lines.filter(is);
             if (found.length >= n)
                 return found[n - 1];
-            await once(this, 'line');
+            await next(this, 'line');
         }
     }
 
@@ -69,7 +71,7 @@ export class Echo extends EventEmitter {
 
     async logged(event, n = 1) {
         while (this.count(event) < n)
-            await once(this, 'log');
+            await next(this, 'log');
     }
 
     // Ends it; a crash or a leak that a sanitizer found fails the test.

@@ -9,6 +9,13 @@ import https from 'node:https';
 
 import { WebSocketServer } from '../lab/cloud/packages.mjs';
 
+// As long as anything may take. A wait that ends fails its test, which then cleans up after itself.
+const PATIENCE = 15000;
+
+export function next(emitter, event) {
+    return once(emitter, event, { signal: AbortSignal.timeout(PATIENCE) });
+}
+
 export const ENTITY = 'a/hyco';
 export const KEY_NAME = 'listen-rule';
 export const KEY = '2ZbB2tGGa4ZzYJQH2p1mFqjS3q0c5+6k1m8l3r0v9Jk=';
@@ -75,7 +82,7 @@ class Socket extends EventEmitter {
 
     async response(id) {
         while (!this.responses.has(id))
-            await once(this, 'response');
+            await next(this, 'response');
         return this.responses.get(id);
     }
 
@@ -166,7 +173,7 @@ export class FaultRelay extends EventEmitter {
 
     async attempts(n) {
         while (this.listens.length < n)
-            await once(this, 'listen');
+            await next(this, 'listen');
     }
 
     async stop() {
