@@ -15,7 +15,8 @@
 #define RETRY_FIRST (1 * USEC_PER_SEC)
 #define RETRY_MAX (60 * USEC_PER_SEC)
 
-/* A request may ask for another try before its time, but not more often than this. */
+/* A request may have a controller that cannot be reached tried before its time, but not more often
+ * than this. */
 #define WAKE_PAUSE (1 * USEC_PER_SEC)
 
 /* A connection that lived that long was a good one: its end is no failure, only a reason to connect
@@ -214,11 +215,14 @@ static void begin(controller *c) {
 
 void controller_wake(controller *c) {
     usec_t now = now_monotonic();
+    bool was_ready, is_fresh;
 
     assert(c);
 
+    was_ready = c->ready_at > c->began_at;
+    is_fresh = now < c->began_at + WAKE_PAUSE;
     if (c->phase == PHASE_IDLE && now >= c->domain->refused_until &&
-        (c->began_at == 0 || now >= c->began_at + WAKE_PAUSE))
+        (c->began_at == 0 || was_ready || !is_fresh))
         begin(c);
 }
 

@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The directory room against controllers that answer as a real one cannot be made to. */
+
+#include <errno.h>
+#include <ldap.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "ldap/directory.h"
+#include "tests/unit/test-directory-double.h"
+
+#define HINTS "1.2.840.113556.1.4.2239"
+#define DEPRECATED_HINTS "1.2.840.113556.1.4.2066"
+#define PATIENCE (10 * USEC_PER_SEC)
+
+#define WINDOWS_POLICY "0000052D: SvcErr: DSID-031A126C, problem 5003 (WILL_NOT_PERFORM), data 0\n"
+
+typedef struct result {
+    bool done;
+    directory_reply reply;
+    char detail[1024];
+    char controller[64];
+    directory_account *account;
+} result;
+
+typedef struct fixture {
+    sd_event *event;
+    directory_config config;
+    directory *directory;
+    controller_double *first, *second;
+    unsigned state_changes;
+} fixture;
+
+static void on_done(directory_reply *reply, void *userdata) {
+    result *r = userdata;
+
+    assert_false(r->done);
+    r->done = true;
+    r->reply = *reply;
+    r->account = TAKE_PTR(reply->account);
+    (void) snprintf(r->detail, sizeof(r->detail), "%s", reply->detail);
+    (void) snprintf(r->controller, sizeof(r->controller), "%s",
+                    reply->controller ? reply->controller : "");
+}
+
+static void run_until(fixture *f, const bool *done, usec_t patience) {
+    usec_t until = now_monotonic() + patience;
+
+    while (!*done && now_monotonic() < until)
+        assert_true(sd_event_run(f->event, 20 * USEC_PER_MSEC) >= 0);
+}
+
+static result locate(fixture *f) {
+    directory_identifier id = {IDENTIFIER_SAM_ACCOUNT_NAME, "ada"};
+    directory_call *call;
+    result r = {};
+
+    assert_int_equal(
+        directory_locate(f->directory, &id, now_monotonic() + PATIENCE, on_done, &r, &call), 0);
+    run_until(f, &r.done, 2 * PATIENCE);
+    assert_true(r.done);
+    return r;
+}
+
+static result reset_within(fixture *f, const char *password, directory_reset_flags flags,
+                           usec_t patience) {
+    _cleanup_(secret_freep)
+    secret *s = NULL;
+    directory_call *call;
+    result found = locate(f), r = {};
+
+    if (found.reply.outcome != OUTCOME_INVALID)
+        return found;
+
+    assert_int_equal(secret_new(password, strlen(password), &s), 0);
+    assert_int_equal(directory_reset(f->directory, found.account, s, flags,
+                                     now_monotonic() + patience, on_done, &r, &call),
+                     0);
+    run_until(f, &r.done, patience + PATIENCE);
+    assert_true(r.done);
+    directory_account_free(found.account);
+    return r;
+}
+
+static result reset(fixture *f) {
+    return reset_within(f, "Correct-Horse-4711", 0, PATIENCE);
+}
+
+static void assert_outcome(const result *r, outcome o) {
+    if (r->reply.outcome != o)
+        fail_msg("%s instead of %s: %s",
+                 r->reply.outcome == OUTCOME_INVALID ? "success"
+                                                     : outcome_get(r->reply.outcome)->name,
+                 o == OUTCOME_INVALID ? "success" : outcome_get(o)->name, r->detail);
+}
+
+static void on_state(directory *d, void *userdata) {
+    fixture *f = userdata;
+
+    assert_ptr_equal(d, f->directory);
+    f->state_changes++;
+}
+
+/* Returns when it is known of each controller whether it can be used. */
+static void start(fixture *f, double_script first, const double_script *second) {
+    f->first = double_new(first);
+    f->second = second ? double_new(*second) : NULL;
+    f->config.controllers[0] = strdup(double_name(f->first));
+    f->config.controllers[1] = second ? strdup(double_name(f->second)) : NULL;
+    assert_int_equal(directory_new(f->event, &f->config, on_state, f, &f->directory), 0);
+
+    for (size_t i = 0; i < directory_n_controllers(f->directory); i++)
+        while (directory_controller(f->directory, i)->state == CONTROLLER_UNTRIED)
+            assert_true(sd_event_run(f->event, PATIENCE) > 0);
+}
+
+static int set_up(void **state) {
+    fixture *f = calloc(1, sizeof(fixture));
+
+    assert_int_equal(sd_event_new(&f->event), 0);
+    f->config = (directory_config){
+        .domain = strdup("corp.example"),
+        .controllers = calloc(3, sizeof(char *)),
+        .bind_dn = strdup("svc-writeback@corp.example"),
+        .ca_file = strdup(double_ca_file()),
+        .policy_hints = POLICY_HINTS_REQUIRE,
+    };
+    assert_int_equal(secret_new("secret", 6, &f->config.bind_password), 0);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    fixture *f = *state;
+
+    directory_free(f->directory);
+    directory_config_done(&f->config);
+    double_free(f->first);
+    double_free(f->second);
+    sd_event_unref(f->event);
+    free(f);
+    return 0;
+}
+
+/* ---- Answers of Windows ------------------------------------------------------------------------
+ */
+
+/* facts: MS-ADTS and public reports. */
+static void windows_answers_to_a_reset_are_understood(void **state) {
+    fixture *f = *state;
+    static const struct {
+        int result;
+        const char *text;
+        outcome outcome;
+        uint32_t ad_error;
+    } answers[] = {
+        {0, "", OUTCOME_INVALID, 0},
+        {53, WINDOWS_POLICY, OUTCOME_AD_PASSWORD_POLICY, 0x52d},
+        {50, "00000005: SecErr: DSID-031A11B9, problem 4003 (INSUFF_ACCESS_RIGHTS), data 0\n",
+         OUTCOME_AD_PERMISSIONS, 5},
+        {50, "00002098: SecErr: DSID-0315130F, problem 4003 (INSUFF_ACCESS_RIGHTS), data 0\n",
+         OUTCOME_AD_PERMISSIONS, 0x2098},
+        {32, "0000208D: NameErr: DSID-0310028D, problem 2001 (NO_OBJECT), data 0, best match of:\n",
+         OUTCOME_AD_USER_NOT_FOUND, 0x208d},
+        {10,
+         "0000202B: RefErr: DSID-031007EF, data 0, 1 access points\n\tref 1: 'child.corp.example'\n",
+         OUTCOME_AD_CONFIGURATION, 0x202b},
+        {53, "0000001F: SvcErr: DSID-031A1254, problem 5003 (WILL_NOT_PERFORM), data 0\n",
+         OUTCOME_AD_UNKNOWN_ERROR, 0x1f},
+        {12, "00000057: LdapErr: DSID-0C090A2E, comment: Error processing control, data 0\n",
+         OUTCOME_POLICY_HINTS_UNAVAILABLE, 0x57},
+        {1,
+         "000004DC: LdapErr: DSID-0C090A5C, comment: In order to perform this operation a successful bind must be completed on the connection., data 0\n",
+         OUTCOME_AD_CONFIGURATION, 0x4dc},
+    };
+
+    start(f, (double_script){.hints = HINTS}, NULL);
+    for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
+        result r;
+
+        double_get_script(f->first)->reset =
+            (double_answer){.result = answers[i].result, .text = answers[i].text};
+        r = reset(f);
+
+        assert_outcome(&r, answers[i].outcome);
+        assert_int_equal(r.reply.ldap_result, answers[i].result);
+        assert_int_equal(r.reply.ad_error, answers[i].ad_error);
+        assert_null(strpbrk(r.detail, "\n\t"));
+    }
+    assert_int_equal(double_get_count(f->first).resets, ELEMENTSOF(answers));
+}
+
+static void rules_that_windows_does_not_name_are_worked_out(void **state) {
+    fixture *f = *state;
+    static const struct {
+        const char *password;
+        const char *rules[2];
+    } passwords[] = {
+        {"aB1", {"minimumPasswordLength"}},
+        {"abcdefgh", {"passwordComplexity"}},
+        {"abc", {"minimumPasswordLength", "passwordComplexity"}},
+        {"1815-Lovelace-X", {"passwordComplexity"}},
+        {"Correct-Horse-4711", {"passwordHistory", "passwordFilter"}},
+    };
+
+    start(f, (double_script){.hints = HINTS, .reset = {.result = 53, .text = WINDOWS_POLICY}},
+          NULL);
+    for (size_t i = 0; i < ELEMENTSOF(passwords); i++) {
+        result r = reset_within(f, passwords[i].password, 0, PATIENCE);
+        size_t n = passwords[i].rules[1] ? 2 : 1;
+
+        assert_outcome(&r, OUTCOME_AD_PASSWORD_POLICY);
+        assert_int_equal(r.reply.n_reasons, n);
+        for (size_t j = 0; j < n; j++)
+            assert_string_equal(r.reply.reasons[j].rule, passwords[i].rules[j]);
+    }
+}
+
+static void a_policy_that_may_not_be_read_is_not_guessed(void **state) {
+    fixture *f = *state;
+    result r;
+
+    start(f,
+          (double_script){.hints = HINTS,
+                          .policy_dn = "CN=PSO,CN=Password Settings Container,CN=System,"
+                                       "DC=corp,DC=example",
+                          .reset = {.result = 53, .text = WINDOWS_POLICY}},
+          NULL);
+    r = reset_within(f, "abc", 0, PATIENCE);
+    assert_outcome(&r, OUTCOME_AD_PASSWORD_POLICY);
+    assert_int_equal(r.reply.n_reasons, 0);
+}
+
+static void a_referral_is_not_followed(void **state) {
+    fixture *f = *state;
+    result r;
+
+    start(f, (double_script){.hints = HINTS, .reset = {.result = LDAP_REFERRAL}}, NULL);
+    r = reset(f);
+    assert_outcome(&r, OUTCOME_AD_CONFIGURATION);
+    assert_int_equal(double_get_count(f->first).connections, 1);
+    assert_int_equal(double_get_count(f->first).resets, 1);
+}
+
+static void a_name_by_guid_that_is_refused_is_given_as_dn(void **state) {
+    fixture *f = *state;
+    result r;
+
+    start(f, (double_script){.hints = HINTS, .refuses_guid_names = true}, NULL);
+    r = reset(f);
+    assert_outcome(&r, OUTCOME_INVALID);
+    assert_int_equal(double_get_count(f->first).resets, 2);
+}
+
+/* ---- No answer ---------------------------------------------------------------------------------
+ */
+
+static void a_reset_without_an_answer_is_unknown_and_never_sent_again(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = HINTS};
+    usec_t began;
+    result r;
+
+    start(f, (double_script){.hints = HINTS, .reset = {.manner = DOUBLE_IS_SILENT}}, &second);
+    began = now_monotonic();
+    r = reset_within(f, "Correct-Horse-4711", 0, 300 * USEC_PER_MSEC);
+
+    assert_outcome(&r, OUTCOME_OUTCOME_UNKNOWN);
+    assert_true(r.reply.sent);
+    assert_int_equal(r.reply.ldap_result, -1);
+    assert_true(now_monotonic() - began < USEC_PER_SEC);
+    assert_int_equal(double_get_count(f->first).resets, 1);
+    assert_int_equal(double_get_count(f->second).resets, 0);
+}
+
+static void a_connection_cut_after_the_reset_is_unknown(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = HINTS};
+    result r;
+
+    start(f, (double_script){.hints = HINTS, .reset = {.manner = DOUBLE_HANGS_UP}}, &second);
+    r = reset(f);
+    assert_outcome(&r, OUTCOME_OUTCOME_UNKNOWN);
+    assert_string_equal(r.controller, double_name(f->first));
+    assert_int_equal(double_get_count(f->first).resets, 1);
+    assert_int_equal(double_get_count(f->second).resets, 0);
+}
+
+static void nonsense_after_the_reset_is_unknown(void **state) {
+    fixture *f = *state;
+    static const double_manner manners[] = {DOUBLE_SENDS_GARBAGE, DOUBLE_SENDS_TOO_MUCH};
+
+    start(f, (double_script){.hints = HINTS}, NULL);
+    for (size_t i = 0; i < ELEMENTSOF(manners); i++) {
+        result r;
+
+        double_get_script(f->first)->reset.manner = manners[i];
+        r = reset(f);
+        assert_outcome(&r, OUTCOME_OUTCOME_UNKNOWN);
+        assert_non_null(strstr(r.detail, "cannot be read"));
+    }
+}
+
+static void a_late_answer_to_a_cancelled_reset_does_no_harm(void **state) {
+    fixture *f = *state;
+    _cleanup_(secret_freep)
+    secret *s = NULL;
+    bool never = false;
+    directory_call *call;
+    result found, r = {};
+
+    start(f, (double_script){.hints = HINTS, .reset = {.manner = DOUBLE_ANSWERS_LATE}}, NULL);
+    found = locate(f);
+    assert_int_equal(secret_new("Correct-Horse-4711", 18, &s), 0);
+    assert_int_equal(directory_reset(f->directory, found.account, s, 0, now_monotonic() + PATIENCE,
+                                     on_done, &r, &call),
+                     0);
+    while (double_get_count(f->first).resets == 0)
+        assert_true(sd_event_run(f->event, 10 * USEC_PER_MSEC) >= 0);
+    directory_call_free(call);
+    directory_account_free(found.account);
+
+    run_until(f, &never, USEC_PER_SEC);
+    assert_false(r.done);
+    r = locate(f);
+    assert_outcome(&r, OUTCOME_INVALID);
+    directory_account_free(r.account);
+    assert_int_equal(double_get_count(f->first).connections, 1);
+}
+
+static void what_is_done_stays_done_though_the_rest_fails(void **state) {
+    fixture *f = *state;
+    static const double_answer must_change[] = {
+        {.result = 53, .text = "0000052D: Unwilling to perform - password is too young to change!"},
+        {.manner = DOUBLE_HANGS_UP},
+        {.manner = DOUBLE_IS_SILENT},
+    };
+
+    start(f, (double_script){.hints = HINTS}, NULL);
+    for (size_t i = 0; i < ELEMENTSOF(must_change); i++) {
+        result r;
+
+        double_get_script(f->first)->must_change = must_change[i];
+        r = reset_within(f, "Correct-Horse-4711", RESET_MUST_CHANGE, USEC_PER_SEC / 2);
+        assert_outcome(&r, OUTCOME_INVALID);
+        assert_true(r.reply.must_change_failed);
+        assert_false(r.reply.must_change);
+        assert_true(r.reply.password_last_set != 0);
+    }
+}
+
+/* ---- More than one controller ------------------------------------------------------------------
+ */
+
+static void a_search_that_fails_is_asked_elsewhere(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = HINTS};
+    static const double_answer failures[] = {
+        {.manner = DOUBLE_HANGS_UP},
+        {.manner = DOUBLE_SENDS_GARBAGE},
+        {.result = LDAP_BUSY},
+    };
+
+    start(f, (double_script){.hints = HINTS}, &second);
+    for (size_t i = 0; i < ELEMENTSOF(failures); i++) {
+        result r;
+
+        double_get_script(f->first)->search = failures[i];
+        r = locate(f);
+        assert_outcome(&r, OUTCOME_INVALID);
+        assert_string_equal(r.controller, double_name(f->second));
+        directory_account_free(r.account);
+    }
+}
+
+static void a_busy_controller_has_changed_nothing_so_another_is_asked(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = HINTS};
+    result r;
+
+    start(f, (double_script){.hints = HINTS, .reset = {.result = LDAP_BUSY}}, &second);
+    r = reset(f);
+    assert_outcome(&r, OUTCOME_INVALID);
+    assert_string_equal(r.controller, double_name(f->second));
+}
+
+static void a_connection_closed_while_idle_costs_no_request(void **state) {
+    fixture *f = *state;
+    result r;
+
+    start(f, (double_script){.hints = HINTS, .search = {.manner = DOUBLE_HANGS_UP}}, NULL);
+    r = locate(f);
+    assert_outcome(&r, OUTCOME_AD_NOT_REACHABLE);
+
+    double_get_script(f->first)->search = (double_answer){};
+    r = locate(f);
+    assert_outcome(&r, OUTCOME_INVALID);
+    directory_account_free(r.account);
+}
+
+static void a_controller_without_hints_is_passed_over(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = DEPRECATED_HINTS};
+    result r;
+
+    start(f, (double_script){.hints = NULL}, &second);
+    r = reset_within(f, "Correct-Horse-4711", RESET_UNLOCK, PATIENCE);
+    assert_outcome(&r, OUTCOME_INVALID);
+    assert_string_equal(r.controller, double_name(f->second));
+    assert_true(double_get_count(f->second).last_reset_had_2066);
+    assert_true(double_get_count(f->second).last_reset_unlocked);
+    assert_int_equal(double_get_count(f->first).resets, 0);
+}
+
+static void without_hints_a_reset_is_refused_preferred_or_not_asked_for(void **state) {
+    fixture *f = *state;
+    result r;
+
+    start(f, (double_script){.hints = NULL}, NULL);
+    r = reset(f);
+    assert_outcome(&r, OUTCOME_POLICY_HINTS_UNAVAILABLE);
+    assert_false(r.reply.sent);
+    assert_int_equal(double_get_count(f->first).resets, 0);
+
+    f->config.policy_hints = POLICY_HINTS_PREFER;
+    r = reset(f);
+    assert_outcome(&r, OUTCOME_INVALID);
+    assert_true(r.reply.history_not_enforced);
+}
+
+static void hints_are_sent_as_critical_unless_switched_off(void **state) {
+    fixture *f = *state;
+    result r;
+
+    start(f, (double_script){.hints = HINTS}, NULL);
+    r = reset(f);
+    assert_outcome(&r, OUTCOME_INVALID);
+    assert_true(double_get_count(f->first).last_reset_had_2239);
+    assert_false(double_get_count(f->first).last_reset_unlocked);
+
+    f->config.policy_hints = POLICY_HINTS_OFF;
+    r = reset(f);
+    assert_outcome(&r, OUTCOME_INVALID);
+    assert_false(double_get_count(f->first).last_reset_had_2239);
+    assert_true(r.reply.history_not_enforced);
+}
+
+/* ---- Controllers that are of no use ------------------------------------------------------------
+ */
+
+static void a_read_only_controller_is_not_used(void **state) {
+    fixture *f = *state;
+    result r;
+
+    start(f, (double_script){.hints = HINTS, .is_read_only = true}, NULL);
+    r = locate(f);
+    assert_outcome(&r, OUTCOME_AD_CONFIGURATION);
+    assert_non_null(strstr(r.detail, "read-only"));
+}
+
+static void a_controller_that_is_not_in_step_yet_is_not_used(void **state) {
+    fixture *f = *state;
+    result r;
+
+    start(f, (double_script){.hints = HINTS, .is_synchronizing = true}, NULL);
+    r = locate(f);
+    assert_outcome(&r, OUTCOME_AD_NOT_REACHABLE);
+    assert_non_null(strstr(r.detail, "first replication"));
+}
+
+static void a_refused_account_is_tried_once_however_many_controllers_there_are(void **state) {
+    fixture *f = *state;
+    double_answer refused = {
+        .result = 49,
+        .text = "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data 52e, "
+                "v1db1"};
+    double_script script = {.hints = HINTS, .bind = refused};
+    result r;
+
+    start(f, script, &script);
+    for (size_t i = 0; i < 5; i++) {
+        r = locate(f);
+        assert_outcome(&r, OUTCOME_AD_CONFIGURATION);
+    }
+    assert_int_equal(double_get_count(f->first).binds + double_get_count(f->second).binds, 1);
+    assert_int_equal(directory_controller(f->directory, 0)->state, CONTROLLER_UNUSABLE);
+    assert_int_equal(directory_controller(f->directory, 1)->state, CONTROLLER_UNUSABLE);
+    assert_non_null(strstr(r.detail, "wrong password"));
+    assert_true(f->state_changes > 0);
+}
+
+static void a_busy_controller_refuses_the_bind_and_not_the_account(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = HINTS};
+    result r;
+
+    start(f, (double_script){.hints = HINTS, .bind = {.result = LDAP_BUSY}}, &second);
+    r = locate(f);
+    assert_outcome(&r, OUTCOME_INVALID);
+    assert_string_equal(r.controller, double_name(f->second));
+    directory_account_free(r.account);
+}
+
+static void a_configuration_that_would_bind_anonymously_is_refused(void **state) {
+    fixture *f = *state;
+
+    f->config.controllers[0] = strdup("dc1.corp.example");
+    secret_truncate(f->config.bind_password, 0);
+    assert_int_equal(directory_new(f->event, &f->config, NULL, NULL, &f->directory), -EINVAL);
+}
+
+static void a_controller_needs_a_name_and_a_port_that_can_be(void **state) {
+    fixture *f = *state;
+    static const char *const wrong[] = {"",         ":636", "dc1:",     "dc1:0", "dc1:65536",
+                                        "dc1:ldap", "[::1", "[::1]636", "[]:636"};
+
+    for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
+        free(f->config.controllers[0]);
+        f->config.controllers[0] = strdup(wrong[i]);
+        assert_int_equal(directory_new(f->event, &f->config, NULL, NULL, &f->directory), -EINVAL);
+    }
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(windows_answers_to_a_reset_are_understood),
+        TEST(rules_that_windows_does_not_name_are_worked_out),
+        TEST(a_policy_that_may_not_be_read_is_not_guessed),
+        TEST(a_referral_is_not_followed),
+        TEST(a_name_by_guid_that_is_refused_is_given_as_dn),
+        TEST(a_reset_without_an_answer_is_unknown_and_never_sent_again),
+        TEST(a_connection_cut_after_the_reset_is_unknown),
+        TEST(nonsense_after_the_reset_is_unknown),
+        TEST(a_late_answer_to_a_cancelled_reset_does_no_harm),
+        TEST(what_is_done_stays_done_though_the_rest_fails),
+        TEST(a_search_that_fails_is_asked_elsewhere),
+        TEST(a_busy_controller_has_changed_nothing_so_another_is_asked),
+        TEST(a_connection_closed_while_idle_costs_no_request),
+        TEST(a_controller_without_hints_is_passed_over),
+        TEST(without_hints_a_reset_is_refused_preferred_or_not_asked_for),
+        TEST(hints_are_sent_as_critical_unless_switched_off),
+        TEST(a_read_only_controller_is_not_used),
+        TEST(a_controller_that_is_not_in_step_yet_is_not_used),
+        TEST(a_refused_account_is_tried_once_however_many_controllers_there_are),
+        TEST(a_busy_controller_refuses_the_bind_and_not_the_account),
+        TEST(a_configuration_that_would_bind_anonymously_is_refused),
+        TEST(a_controller_needs_a_name_and_a_port_that_can_be),
+    };
+
+    log_set_target(LOG_TARGET_STDERR);
+    return cmocka_run_group_tests_name("directory-faults", tests, NULL, NULL);
+}
