@@ -6,7 +6,7 @@
  * Every call is asynchronous and runs on the caller's loop; nothing here blocks. A call ends
  * exactly once, in `done`, never from inside the call that began it, and no later than its
  * deadline. Freeing the call first cancels it; a modify that has left this host is then settled in
- * the background and only logged. */
+ * the background and only logged. The process must ignore SIGPIPE. */
 
 #include <systemd/sd-event.h>
 
@@ -68,7 +68,9 @@ typedef void (*directory_state_fn)(directory *d, void *userdata);
 int directory_new(sd_event *event, const directory_config *config, directory_state_fn on_state,
                   void *userdata, directory **ret);
 
-/* Frees what calls are left, without an end; takes NULL, returns NULL. */
+/* Frees what calls are left, without an end; not to be called from a `done`. Takes NULL, returns
+ * NULL.
+ */
 directory *directory_free(directory *d);
 
 const char *directory_domain(const directory *d);

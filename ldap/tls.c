@@ -24,7 +24,7 @@ static char *take_openssl_error(const char *what) {
     unsigned long e = ERR_peek_error();
     const char *reason =
         ERR_SYSTEM_ERROR(e) ? strerror(ERR_GET_REASON(e)) : ERR_reason_error_string(e);
-    char *text = text_format("%s: %s", what, reason ? reason : "it has no certificate");
+    char *text = text_format("%s: %s", what, reason ? reason : "unknown error");
 
     ERR_clear_error();
     return text;

@@ -3,6 +3,7 @@
 /* The directory room against a real controller:
  *
  *     tests/lab/run --no-agent tests/integration/directory
+ *     tests/lab/run --no-agent --dc 4.22 tests/integration/directory --without-hints
  *
  * What the room says it did is checked by OpenLDAP's own commands, as the administrator or as the
  * user. */
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -738,6 +740,7 @@ static void a_ca_file_that_is_not_there_is_told(void **state) {
 
 static void use_controllers(fixture *f, const char *one, const char *two) {
     free(f->config.controllers[0]);
+    free(f->config.controllers[1]);
     free(f->config.controllers);
     f->config.controllers = list_of(one, two);
     open_directory(f);
@@ -892,10 +895,44 @@ static void a_usable_controller_tells_what_it_is(void **state) {
     assert_in_range(status->since, now_realtime() - USEC_PER_MINUTE, now_realtime());
 }
 
+/* ---- A controller without policy hints ------------------------------------------------------- */
+
+static void without_the_control_a_reset_is_refused(void **state) {
+    fixture *f = *state;
+    result r = reset(f, "alice", "Never-Set-4711", 0);
+
+    assert_outcome(&r, OUTCOME_POLICY_HINTS_UNAVAILABLE);
+    assert_false(r.reply.sent);
+    assert_false(directory_controller(f->directory, 0)->has_policy_hints);
+    assert_true(can_bind("alice", lab("USER_PASSWORD")));
+}
+
+static void where_the_control_is_only_preferred_history_is_skipped(void **state) {
+    fixture *f = *state;
+    result r;
+
+    f->config.policy_hints = POLICY_HINTS_PREFER;
+    open_directory(f);
+    r = reset(f, "alice", lab("USER_PASSWORD"), 0);
+    assert_success(&r);
+    assert_true(r.reply.history_not_enforced);
+
+    /* The policy has another result code there, and the same meaning. */
+    r = reset(f, "alice", "abc", 0);
+    assert_outcome(&r, OUTCOME_AD_PASSWORD_POLICY);
+    assert_int_equal(r.reply.ldap_result, 19);
+    assert_reason(&r, "minimumPasswordLength", 7);
+    assert_reason(&r, "passwordComplexity", 0);
+}
+
 #define OPENED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 #define UNOPENED(test) cmocka_unit_test_setup_teardown(test, set_up_unopened, tear_down)
 
-int main(void) {
+int main(int argc, char **argv) {
+    const struct CMUnitTest without_hints[] = {
+        OPENED(without_the_control_a_reset_is_refused),
+        UNOPENED(where_the_control_is_only_preferred_history_is_skipped),
+    };
     const struct CMUnitTest tests[] = {
         OPENED(a_usable_controller_tells_what_it_is),
         OPENED(every_identifier_finds_the_account),
@@ -936,6 +973,9 @@ int main(void) {
         UNOPENED(a_wrong_bind_password_is_told_and_not_hammered),
     };
 
+    (void) signal(SIGPIPE, SIG_IGN);
     log_set_target(LOG_TARGET_STDERR);
+    if (argc > 1 && strcmp(argv[1], "--without-hints") == 0)
+        return cmocka_run_group_tests_name("directory-without-hints", without_hints, NULL, NULL);
     return cmocka_run_group_tests_name("directory", tests, NULL, NULL);
 }

@@ -43,8 +43,7 @@ typedef struct request {
     bool is_must_change, unlocks, has_2239, has_2066;
 } request;
 
-/* ---- Certificate -------------------------------------------------------------------------------
- */
+/* ---- Certificate ----------------------------------------------------------------------------- */
 
 static EVP_PKEY *key;
 static X509 *certificate;
@@ -90,8 +89,7 @@ const char *double_ca_file(void) {
     return ca_file;
 }
 
-/* ---- Answers -----------------------------------------------------------------------------------
- */
+/* ---- Answers --------------------------------------------------------------------------------- */
 
 static void send_ber(SSL *ssl, BerElement *ber) {
     struct berval bytes;
@@ -231,8 +229,7 @@ static bool answer(controller_double *d, SSL *ssl, const request *r) {
     return r->tag != LDAP_REQ_UNBIND;
 }
 
-/* ---- Requests ----------------------------------------------------------------------------------
- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 static bool read_all(SSL *ssl, unsigned char *buffer, size_t size) {
     for (size_t at = 0; at < size;) {
@@ -296,8 +293,7 @@ static void parse_request(unsigned char *message, size_t size, request *ret) {
         holds(message, size, "1.2.840.113556.1.4.2066\x01\x01\xff\x04\x05\x30\x03\x02\x01\x01");
 }
 
-/* ---- Connections -------------------------------------------------------------------------------
- */
+/* ---- Connections ----------------------------------------------------------------------------- */
 
 typedef struct guest {
     controller_double *d;

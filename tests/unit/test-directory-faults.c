@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <ldap.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -71,8 +72,7 @@ static result locate(fixture *f) {
 
 static result reset_within(fixture *f, const char *password, directory_reset_flags flags,
                            usec_t patience) {
-    _cleanup_(secret_freep)
-    secret *s = NULL;
+    _cleanup_(secret_freep) secret *s = NULL;
     directory_call *call;
     result found = locate(f), r = {};
 
@@ -149,8 +149,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* ---- Answers of Windows ------------------------------------------------------------------------
- */
+/* ---- Answers of Windows ---------------------------------------------------------------------- */
 
 /* facts: MS-ADTS and public reports. */
 static void windows_answers_to_a_reset_are_understood(void **state) {
@@ -259,8 +258,7 @@ static void a_name_by_guid_that_is_refused_is_given_as_dn(void **state) {
     assert_int_equal(double_get_count(f->first).resets, 2);
 }
 
-/* ---- No answer ---------------------------------------------------------------------------------
- */
+/* ---- No answer ------------------------------------------------------------------------------- */
 
 static void a_reset_without_an_answer_is_unknown_and_never_sent_again(void **state) {
     fixture *f = *state;
@@ -310,8 +308,7 @@ static void nonsense_after_the_reset_is_unknown(void **state) {
 
 static void a_late_answer_to_a_cancelled_reset_does_no_harm(void **state) {
     fixture *f = *state;
-    _cleanup_(secret_freep)
-    secret *s = NULL;
+    _cleanup_(secret_freep) secret *s = NULL;
     bool never = false;
     directory_call *call;
     result found, r = {};
@@ -356,8 +353,7 @@ static void what_is_done_stays_done_though_the_rest_fails(void **state) {
     }
 }
 
-/* ---- More than one controller ------------------------------------------------------------------
- */
+/* ---- More than one controller ---------------------------------------------------------------- */
 
 static void a_search_that_fails_is_asked_elsewhere(void **state) {
     fixture *f = *state;
@@ -452,8 +448,7 @@ static void hints_are_sent_as_critical_unless_switched_off(void **state) {
     assert_true(r.reply.history_not_enforced);
 }
 
-/* ---- Controllers that are of no use ------------------------------------------------------------
- */
+/* ---- Controllers that are of no use ---------------------------------------------------------- */
 
 static void a_read_only_controller_is_not_used(void **state) {
     fixture *f = *state;
@@ -556,6 +551,7 @@ int main(void) {
         TEST(a_controller_needs_a_name_and_a_port_that_can_be),
     };
 
+    (void) signal(SIGPIPE, SIG_IGN);
     log_set_target(LOG_TARGET_STDERR);
     return cmocka_run_group_tests_name("directory-faults", tests, NULL, NULL);
 }
