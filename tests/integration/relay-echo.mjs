@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs relay-echo, the listener of the tests. $BUILD names the build folder; default: the current one.
+// Runs relay-echo, the listener of the tests. $WRITEBACK_BUILD names the build folder; default: the current one.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
@@ -11,7 +11,7 @@ import readline from 'node:readline';
 
 import { next } from './relay-faults.mjs';
 
-const ECHO = path.join(process.env.BUILD ?? '.', 'tests/integration/relay-echo');
+const ECHO = path.join(process.env.WRITEBACK_BUILD ?? '.', 'tests/integration/relay-echo');
 
 // A certificate for localhost that is its own CA.
 export class Certificate {

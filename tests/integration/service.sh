@@ -76,7 +76,7 @@ outside() {
         --bind="$SCRATCH" --bind-ro="$TREE" --bind-ro="$WRITEBACK_LAB_CACHE" --bind-ro=/etc/hosts \
         --boot systemd.unit=writeback-test.target >"$SCRATCH/log/service.log" 2>&1 </dev/null || true
     cat "$SCRATCH/service.out"
-    grep -q '^# fail 0$' "$SCRATCH/service.out"
+    grep -q ' 0 failed$' "$SCRATCH/service.out"
 }
 
 # ---- Inside: one test after the other, as an administrator would look ----------------------------
@@ -207,8 +207,7 @@ inside() {
     check 'a wrong configuration ends with status 78 and no restart' wrong_configuration_ends_with_78
     check 'it starts without directory and relay, says so and keeps trying' starts_without_directory_and_relay
     check 'it stops cleanly' stops_cleanly
-    echo "# pass $passed"
-    echo "# fail $failed"
+    echo "$passed passed, $failed failed"
 }
 
 if [[ $1 == --inside ]]; then
