@@ -95,18 +95,31 @@ static void on_relay_state(const relay_status *status, void *userdata) {
            status->latency, 0);
 }
 
-static void on_directory_state(directory *d, void *userdata) {
-    static const health_status of_state[] = {
-        [CONTROLLER_UNTRIED] = HEALTH_UNKNOWN,
-        [CONTROLLER_USABLE] = HEALTH_PASS,
-        [CONTROLLER_UNUSABLE] = HEALTH_FAIL,
-    };
+/* A controller that answers and yet cannot do a reset is of no use. */
+static health_status controller_health(const directory *d, const controller_status *c,
+                                       const char **ret_why) {
+    *ret_why = c->reason;
+    switch (c->state) {
+    case CONTROLLER_USABLE:
+        if (c->has_policy_hints || !directory_needs_policy_hints(d))
+            return HEALTH_PASS;
+        *ret_why = "it does not support policy hints, which PolicyHints=require asks for";
+        return HEALTH_FAIL;
+    case CONTROLLER_UNUSABLE:
+        return HEALTH_FAIL;
+    default:
+        return HEALTH_UNKNOWN;
+    }
+}
 
+static void on_directory_state(directory *d, void *userdata) {
     for (size_t i = 0; i < directory_n_controllers(d); i++) {
         const controller_status *c = directory_controller(d, i);
+        const char *why;
+        health_status status = controller_health(d, c, &why);
 
-        report(userdata, COMPONENT_CONTROLLER, "directory", directory_domain(d), c->name,
-               of_state[c->state], c->reason, c->latency, c->not_after);
+        report(userdata, COMPONENT_CONTROLLER, "directory", directory_domain(d), c->name, status,
+               why, c->latency, c->not_after);
     }
 }
 

@@ -91,6 +91,11 @@ const char *directory_domain(const directory *d) {
     return d->domain.config->domain;
 }
 
+bool directory_needs_policy_hints(const directory *d) {
+    assert(d);
+    return d->domain.config->policy_hints == POLICY_HINTS_REQUIRE;
+}
+
 size_t directory_n_controllers(const directory *d) {
     assert(d);
     return d->domain.n_controllers;

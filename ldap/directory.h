@@ -74,6 +74,8 @@ int directory_new(sd_event *event, const directory_config *config, directory_sta
 directory *directory_free(directory *d);
 
 const char *directory_domain(const directory *d);
+/* PolicyHints=require. */
+bool directory_needs_policy_hints(const directory *d);
 size_t directory_n_controllers(const directory *d);
 const controller_status *directory_controller(const directory *d, size_t index);
 
