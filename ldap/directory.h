@@ -69,8 +69,7 @@ int directory_new(sd_event *event, const directory_config *config, directory_sta
                   void *userdata, directory **ret);
 
 /* Frees what calls are left, without an end; not to be called from a `done`. Takes NULL, returns
- * NULL.
- */
+ * NULL. */
 directory *directory_free(directory *d);
 
 const char *directory_domain(const directory *d);

@@ -106,7 +106,7 @@ int directory_identifier_check(const directory_identifier *id, const char **ret_
         return check_sam_account_name(id->value, ret_why);
     }
 
-    assert(!"an identifier type that does not exist");
+    *ret_why = "it is of no type that is known";
     return -EINVAL;
 }
 

@@ -186,7 +186,7 @@ static int on_certificate(int ok, X509_STORE_CTX *store) {
 
 /* ---- A session ------------------------------------------------------------------------------- */
 
-static bool set_expected_name(SSL *ssl, const char *host) {
+static bool set_expected_name(SSL *ssl, char *host) {
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
 
     /* An address is looked for among the certificate's addresses, and never sent as SNI. */
@@ -215,7 +215,7 @@ int tls_session_new(SSL_CTX *ctx, int fd, const char *host, const char *ca, tls_
     s->problem_outcome = OUTCOME_AD_NOT_REACHABLE;
     s->host = strdup(host);
     s->ssl = SSL_new(ctx);
-    if (!s->host || !s->ssl || SSL_set_fd(s->ssl, fd) != 1 || !set_expected_name(s->ssl, host))
+    if (!s->host || !s->ssl || SSL_set_fd(s->ssl, fd) != 1 || !set_expected_name(s->ssl, s->host))
         return -ENOMEM;
 
     (void) SSL_set_app_data(s->ssl, s);

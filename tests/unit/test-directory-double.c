@@ -27,6 +27,7 @@ struct controller_double {
     SSL_CTX *ctx;
     int fd;
     char name[32];
+    char referral[64]; /* to itself, so that following it is seen */
     pthread_t thread;
     struct {
         pthread_t thread;
@@ -65,7 +66,7 @@ static void make_certificate(void) {
     (void) X509_set_version(certificate, X509_VERSION_3);
     (void) ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
     (void) X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
-    (void) X509_gmtime_adj(X509_getm_notAfter(certificate), 90 * 24 * 60 * 60);
+    (void) X509_gmtime_adj(X509_getm_notAfter(certificate), 90L * 24 * 60 * 60);
     (void) X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
                                       (const unsigned char *) "the double", -1, -1, 0);
     (void) X509_set_subject_name(certificate, name);
@@ -99,7 +100,8 @@ static void send_ber(SSL *ssl, BerElement *ber) {
     ber_free(ber, 1);
 }
 
-static void send_result(SSL *ssl, const request *r, int result, const char *text) {
+static void send_result(SSL *ssl, const request *r, int result, const char *text,
+                        const char *referral) {
     static const struct {
         ber_tag_t request, response;
     } tags[] = {{LDAP_REQ_BIND, LDAP_RES_BIND},
@@ -114,7 +116,7 @@ static void send_result(SSL *ssl, const request *r, int result, const char *text
 
     if (result == LDAP_REFERRAL)
         (void) ber_printf(ber, "{it{esst{s}}}", r->id, tag, result, "", text ? text : "",
-                          LDAP_TAG_REFERRAL, "ldap://127.0.0.1:389/");
+                          LDAP_TAG_REFERRAL, referral);
     else
         (void) ber_printf(ber, "{it{ess}}", r->id, tag, result, "", text ? text : "");
     send_ber(ssl, ber);
@@ -171,7 +173,7 @@ static void answer_search(SSL *ssl, const request *r, const double_script *s) {
         send_entry(ssl, r, DOMAIN_DN, domain, ELEMENTSOF(domain));
     else if (!s->policy_dn || strcmp(r->name, s->policy_dn) != 0)
         send_entry(ssl, r, DOUBLE_DN, account, ELEMENTSOF(account));
-    send_result(ssl, r, LDAP_SUCCESS, "");
+    send_result(ssl, r, LDAP_SUCCESS, "", NULL);
 }
 
 static bool is_setup_search(const request *r) {
@@ -225,7 +227,7 @@ static bool answer(controller_double *d, SSL *ssl, const request *r) {
     if (r->tag == LDAP_REQ_SEARCH && a.result == LDAP_SUCCESS)
         answer_search(ssl, r, &s);
     else if (r->tag == LDAP_REQ_BIND || r->tag == LDAP_REQ_SEARCH || r->tag == LDAP_REQ_MODIFY)
-        send_result(ssl, r, a.result, a.text);
+        send_result(ssl, r, a.result, a.text, d->referral);
     return r->tag != LDAP_REQ_UNBIND;
 }
 
@@ -359,6 +361,7 @@ controller_double *double_new(double_script script) {
         getsockname(d->fd, (struct sockaddr *) &address, &size) < 0)
         abort();
     (void) snprintf(d->name, sizeof(d->name), "127.0.0.1:%u", ntohs(address.sin_port));
+    (void) snprintf(d->referral, sizeof(d->referral), "ldap://%s/", d->name);
     (void) pthread_create(&d->thread, NULL, take_guests, d);
     return d;
 }
