@@ -51,7 +51,10 @@ class Socket extends EventEmitter {
         this.responses = new Map();
         this.tokens = [];
         this.expecting = null;
-        this.closed = new Promise((resolve) => ws.on('close', (code, reason) => resolve({ code, reason: String(reason) })));
+        ws.on('close', (code) => {
+            this.closeCode = code;
+            this.emit('closed');
+        });
         ws.on('error', () => {});
         ws.on('message', (data, isBinary) => this.#take(data, isBinary));
     }
@@ -78,6 +81,13 @@ class Socket extends EventEmitter {
         this.expecting = null;
         this.responses.set(response.requestId, { ...response, content: body });
         this.emit('response', response.requestId);
+    }
+
+    // The code that it was closed with.
+    async closed() {
+        if (this.closeCode === undefined)
+            await next(this, 'closed');
+        return this.closeCode;
     }
 
     async response(id) {
