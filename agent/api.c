@@ -10,14 +10,24 @@
 
 typedef void (*route_fn)(const api *a, relay_request *q);
 
+static void refuse(relay_request *q, outcome o, const char *reason, const char *allow) {
+    relay_header header = {"Allow", allow};
+    _cleanup_free_ char *body = answer_problem(o, NULL, reason, NULL);
+
+    log_event(o, {"WRITEBACK_TARGET", relay_request_path(q)}, {"WRITEBACK_ALLOW", allow},
+              {"WRITEBACK_REASON", reason}, {"WRITEBACK_RELAY", relay_request_relay_name(q)},
+              {"WRITEBACK_TRACKING_ID", relay_request_tracking_id(q)});
+    relay_respond(q, outcome_get(o)->http, PROBLEM_CONTENT_TYPE, &header, allow ? 1 : 0,
+                  body ? body : "", body ? strlen(body) : 0);
+}
+
 static void respond_json(relay_request *q, const char *content_type, const json_t *document) {
     _cleanup_free_ char *text = document ? json_to_text(document) : NULL;
 
-    if (!text) {
-        api_respond_problem(q, OUTCOME_UNKNOWN_ERROR, NULL, "out of memory");
-        return;
-    }
-    relay_respond(q, 200, content_type, NULL, 0, text, strlen(text));
+    if (text)
+        relay_respond(q, 200, content_type, NULL, 0, text, strlen(text));
+    else
+        refuse(q, OUTCOME_UNKNOWN_ERROR, "out of memory", NULL);
 }
 
 static void get_health(const api *a, relay_request *q) {
@@ -37,17 +47,6 @@ static bool is_jose(const char *content_type) {
 
     return content_type && strncasecmp(content_type, jose, length) == 0 &&
            strchr("; \t", content_type[length]) != NULL;
-}
-
-static void refuse(relay_request *q, outcome o, const char *reason, const char *allow) {
-    relay_header header = {"Allow", allow};
-    _cleanup_free_ char *body = answer_problem(o, NULL, reason, NULL);
-
-    log_event(o, {"WRITEBACK_TARGET", relay_request_path(q)}, {"WRITEBACK_ALLOW", allow},
-              {"WRITEBACK_REASON", reason}, {"WRITEBACK_RELAY", relay_request_relay_name(q)},
-              {"WRITEBACK_TRACKING_ID", relay_request_tracking_id(q)});
-    relay_respond(q, outcome_get(o)->http, PROBLEM_CONTENT_TYPE, &header, allow ? 1 : 0,
-                  body ? body : "", body ? strlen(body) : 0);
 }
 
 static void post_request(const api *a, relay_request *q) {
@@ -94,11 +93,4 @@ void api_handle(const api *a, relay_request *q) {
         return;
     }
     refuse(q, OUTCOME_UNKNOWN_PATH, NULL, NULL);
-}
-
-void api_respond_problem(relay_request *q, outcome o, const char *id, const char *detail) {
-    _cleanup_free_ char *body = answer_problem(o, id, detail, NULL);
-
-    relay_respond(q, outcome_get(o)->http, PROBLEM_CONTENT_TYPE, NULL, 0, body ? body : "",
-                  body ? strlen(body) : 0);
 }

@@ -15,6 +15,3 @@ typedef struct api {
 /* Answers the request, or hands it to the operations. Logs what it refuses: 35040 to 35043, 35013.
  */
 void api_handle(const api *a, relay_request *q);
-
-/* Answers with a problem (RFC 9457) of this outcome. `detail` may be NULL. */
-void api_respond_problem(relay_request *q, outcome o, const char *id, const char *detail);

@@ -8,7 +8,6 @@
 #include <syslog.h>
 
 #include "agent/answer.h"
-#include "agent/api.h"
 #include "agent/authorise.h"
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
@@ -633,7 +632,8 @@ void operations_begin(operations *o, relay_request *q) {
 
     op = calloc(1, sizeof(operation));
     if (!op) {
-        api_respond_problem(q, OUTCOME_UNKNOWN_ERROR, NULL, "out of memory");
+        relay_respond(q, outcome_get(OUTCOME_UNKNOWN_ERROR)->http, PROBLEM_CONTENT_TYPE, NULL, 0,
+                      "", 0);
         return;
     }
 
