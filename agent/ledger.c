@@ -2,253 +2,184 @@
 #include "agent/ledger.h"
 
 #include <errno.h>
-#include <sqlite3.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "agent/base/log.h"
 #include "agent/base/worker.h"
+#include "agent/ledger_file.h"
 
-/* How long an entry outlives its request. */
-#define KEEP_AFTER_EXPIRY USEC_PER_DAY
+/* How many may wait for the disk. */
+#define WAITING_MAX 1024
+/* How many are committed together. */
+#define BATCH_MAX 256
+#define RETRY_INTERVAL (10 * USEC_PER_SEC)
 
-struct ledger {
-    worker *worker;
-    char *path;
-    sqlite3 *db; /* the thread's alone */
-};
-
-/* One transaction: made on the loop, worked on in the thread, told on the loop. */
+/* A step of one request: made on the loop, carried out in the thread, told on the loop. */
 typedef struct job {
-    ledger *ledger;
-    void (*run)(struct job *job);
-    char *id;
-    unsigned char fingerprint[REQUEST_FINGERPRINT_SIZE];
-    usec_t now, expires;
-    bool is_final;
-    ledger_entry entry;
-    char *why;
-    char *body;
+    ledger_step step; /* first, so that a list of steps is one of jobs */
     ledger_done_fn done;
     void *userdata;
 } job;
 
-/* ---- In the thread
- * -------------------------------------------------------------------------------- */
-
-static const char schema[] =
-    "PRAGMA journal_mode = WAL;"
-    "PRAGMA synchronous = FULL;"
-    "PRAGMA secure_delete = ON;"
-    "CREATE TABLE IF NOT EXISTS request ("
-    "    id TEXT PRIMARY KEY,"
-    "    fingerprint BLOB NOT NULL,"
-    "    state TEXT NOT NULL CHECK (state IN ('received', 'sent', 'done')),"
-    "    status INTEGER,"
-    "    body TEXT,"
-    "    keep_until INTEGER NOT NULL"
-    ") STRICT, WITHOUT ROWID;"
-    "CREATE INDEX IF NOT EXISTS request_keep_until ON request (keep_until);";
-
-static int fail(job *j, int sqlite_result) {
-    ledger *l = j->ledger;
-    const char *text = l->db ? sqlite3_errmsg(l->db) : sqlite3_errstr(sqlite_result);
-
-    j->entry.r = sqlite_result == SQLITE_FULL ? -ENOSPC : -EIO;
-    if (asprintf(&j->why, "%s: %s", l->path, text) < 0)
-        j->why = NULL;
-
-    /* Opened again by the next job: the disk may have been mended by then. */
-    (void) sqlite3_close_v2(l->db);
-    l->db = NULL;
-    return j->entry.r;
-}
-
-static int open_database(job *j) {
-    ledger *l = j->ledger;
+/* What the thread works on. */
+typedef struct batch {
+    ledger_step *steps;
+    char *set_aside;
     int r;
+    char *why;
+} batch;
 
-    if (l->db)
-        return 0;
+struct ledger {
+    worker *worker;
+    bool is_busy; /* the thread has the file and the batch */
+    ledger_file *file;
+    batch batch;
+    ledger_step *waiting, **last;
+    size_t n_waiting;
+    sd_event_source *retry;
+    ledger_health_fn on_health;
+    void *userdata;
+    int health; /* as told last; 1: nothing yet */
+};
 
-    r = sqlite3_open_v2(l->path, &l->db,
-                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
-                            SQLITE_OPEN_NOFOLLOW,
-                        NULL);
-    if (r == SQLITE_OK)
-        r = sqlite3_busy_timeout(l->db, 5000);
-    if (r == SQLITE_OK)
-        r = sqlite3_exec(l->db, schema, NULL, NULL, NULL);
-    return r == SQLITE_OK ? 0 : fail(j, r);
-}
+/* ---- Jobs ------------------------------------------------------------------------------------ */
 
-static sqlite3_stmt *prepare(job *j, const char *sql) {
-    sqlite3_stmt *statement = NULL;
-    int r = sqlite3_prepare_v2(j->ledger->db, sql, -1, &statement, NULL);
-
-    if (r != SQLITE_OK)
-        (void) fail(j, r);
-    return statement;
-}
-
-/* Runs a statement that gives no rows. */
-static void finish_statement(job *j, sqlite3_stmt *statement) {
-    int r = sqlite3_step(statement);
-
-    (void) sqlite3_finalize(statement);
-    if (r != SQLITE_DONE)
-        (void) fail(j, r);
-}
-
-static void drop_old_entries(job *j) {
-    sqlite3_stmt *s = prepare(j, "DELETE FROM request WHERE keep_until < ?1");
-
-    if (!s)
-        return;
-
-    (void) sqlite3_bind_int64(s, 1, (sqlite3_int64) j->now);
-    finish_statement(j, s);
-}
-
-static void read_entry(job *j, sqlite3_stmt *s) {
-    const char *state = (const char *) sqlite3_column_text(s, 0);
-    const void *fingerprint = sqlite3_column_blob(s, 1);
-    const char *body = (const char *) sqlite3_column_text(s, 3);
-
-    if (sqlite3_column_bytes(s, 1) != REQUEST_FINGERPRINT_SIZE || !fingerprint ||
-        memcmp(fingerprint, j->fingerprint, REQUEST_FINGERPRINT_SIZE) != 0) {
-        j->entry.state = LEDGER_CONFLICT;
-        return;
-    }
-
-    if (strcmp(state, "done") == 0) {
-        j->entry.state = LEDGER_DONE;
-        j->entry.status = sqlite3_column_int(s, 2);
-        j->body = strdup(body ? body : "");
-        if (!j->body)
-            j->entry.r = -ENOMEM;
-    } else {
-        j->entry.state = strcmp(state, "sent") == 0 ? LEDGER_SENT : LEDGER_RECEIVED;
+static void free_jobs(ledger_step *first) {
+    for (ledger_step *s = first, *next; s; s = next) {
+        next = s->next;
+        free(s->id);
+        free(s->body);
+        free(s->why);
+        free(s->known_body);
+        free((job *) s);
     }
 }
 
-/* True where the id is known. */
-static bool find_entry(job *j) {
-    sqlite3_stmt *s =
-        prepare(j, "SELECT state, fingerprint, status, body FROM request WHERE id = ?1");
-    int r;
+static void tell_jobs(const ledger_step *first) {
+    for (const ledger_step *s = first; s; s = s->next) {
+        const job *j = (const job *) s;
 
-    if (!s)
-        return false;
-
-    (void) sqlite3_bind_text(s, 1, j->id, -1, SQLITE_STATIC);
-    r = sqlite3_step(s);
-    if (r == SQLITE_ROW)
-        read_entry(j, s);
-    (void) sqlite3_finalize(s);
-
-    if (r != SQLITE_ROW && r != SQLITE_DONE)
-        (void) fail(j, r);
-    return r == SQLITE_ROW;
-}
-
-static void run_begin(job *j) {
-    usec_t keep_until = j->expires + KEEP_AFTER_EXPIRY;
-    sqlite3_stmt *s;
-
-    drop_old_entries(j);
-    if (j->entry.r < 0 || find_entry(j) || j->entry.r < 0)
-        return;
-
-    s = prepare(j, "INSERT INTO request (id, fingerprint, state, keep_until) "
-                   "VALUES (?1, ?2, 'received', ?3)");
-    if (!s)
-        return;
-
-    (void) sqlite3_bind_text(s, 1, j->id, -1, SQLITE_STATIC);
-    (void) sqlite3_bind_blob(s, 2, j->fingerprint, REQUEST_FINGERPRINT_SIZE, SQLITE_STATIC);
-    (void) sqlite3_bind_int64(s, 3, (sqlite3_int64) keep_until);
-    finish_statement(j, s);
-    j->entry.state = LEDGER_NEW;
-}
-
-static void run_mark_sent(job *j) {
-    sqlite3_stmt *s = prepare(j, "UPDATE request SET state = 'sent' WHERE id = ?1");
-
-    if (!s)
-        return;
-
-    (void) sqlite3_bind_text(s, 1, j->id, -1, SQLITE_STATIC);
-    finish_statement(j, s);
-    j->entry.state = LEDGER_SENT;
-}
-
-static void run_finish(job *j) {
-    sqlite3_stmt *s =
-        prepare(j, "UPDATE request SET state = ?2, status = ?3, body = ?4 WHERE id = ?1");
-
-    if (!s)
-        return;
-
-    (void) sqlite3_bind_text(s, 1, j->id, -1, SQLITE_STATIC);
-    (void) sqlite3_bind_text(s, 2, j->is_final ? "done" : "received", -1, SQLITE_STATIC);
-    if (j->is_final) {
-        (void) sqlite3_bind_int(s, 3, j->entry.status);
-        (void) sqlite3_bind_text(s, 4, j->body, -1, SQLITE_STATIC);
+        if (j->done)
+            j->done(&s->entry, j->userdata);
     }
-    finish_statement(j, s);
-    j->entry.state = j->is_final ? LEDGER_DONE : LEDGER_RECEIVED;
 }
 
-static void run_job(void *userdata) {
-    job *j = userdata;
+/* Takes at most BATCH_MAX of those that wait. */
+static ledger_step *take_waiting(ledger *l) {
+    ledger_step *first = l->waiting, **end = &l->waiting;
+    size_t n = 0;
 
-    if (open_database(j) == 0)
-        j->run(j);
+    while (*end && n < BATCH_MAX) {
+        end = &(*end)->next;
+        n++;
+    }
+    l->waiting = *end;
+    *end = NULL;
+    if (!l->waiting)
+        l->last = &l->waiting;
+    l->n_waiting -= n;
+    return first;
 }
 
-/* ---- On the loop
- * ---------------------------------------------------------------------------------- */
+/* ---- Batches --------------------------------------------------------------------------------- */
 
-static void tell_job(void *userdata) {
-    job *j = userdata;
+static void run_batch(void *userdata) {
+    ledger *l = userdata;
 
-    j->entry.why = j->why ? j->why : "out of memory";
-    j->entry.body = j->body;
-    if (j->done)
-        j->done(&j->entry, j->userdata);
+    l->batch.r = ledger_file_commit(l->file, l->batch.steps, &l->batch.set_aside, &l->batch.why);
 }
 
-static void free_job(void *userdata) {
-    job *j = userdata;
-
-    free(j->id);
-    free(j->why);
-    free(j->body);
-    free(j);
+static void batch_done(batch *b) {
+    free_jobs(b->steps);
+    free(b->set_aside);
+    free(b->why);
 }
 
-static job *new_job(ledger *l, void (*run)(job *), const char *id, ledger_done_fn done,
-                    void *userdata) {
+static void retry_later(ledger *l) {
+    (void) sd_event_source_set_time_relative(l->retry, RETRY_INTERVAL);
+    (void) sd_event_source_set_enabled(l->retry, SD_EVENT_ONESHOT);
+}
+
+static void tell_health(ledger *l, int r, const char *why) {
+    if (r < 0)
+        retry_later(l);
+    if (l->health == r)
+        return;
+
+    l->health = r;
+    if (l->on_health)
+        l->on_health(r, r < 0 && !why ? "out of memory" : why, l->userdata);
+}
+
+static void start_batch(ledger *l);
+
+static void on_batch(void *userdata) {
+    ledger *l = userdata;
+    batch b = l->batch;
+
+    /* First of all the disk is given its next work. */
+    l->batch = (batch){};
+    l->is_busy = false;
+    if (l->waiting)
+        start_batch(l);
+
+    if (b.set_aside)
+        log_event(OUTCOME_LEDGER_SET_ASIDE, {"WRITEBACK_PATH", b.set_aside});
+    tell_health(l, b.r, b.why);
+    tell_jobs(b.steps);
+    batch_done(&b);
+}
+
+/* Hands over what waits; where nothing does, the file is only proved to be writable. */
+static void start_batch(ledger *l) {
+    if (!l->batch.steps)
+        l->batch.steps = take_waiting(l);
+
+    if (worker_submit(l->worker, run_batch, on_batch, NULL, l, NULL) < 0)
+        retry_later(l);
+    else
+        l->is_busy = true;
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+    ledger *l = userdata;
+
+    (void) source;
+    (void) usec;
+
+    if (!l->is_busy)
+        start_batch(l);
+    return 0;
+}
+
+/* ---- Steps ----------------------------------------------------------------------------------- */
+
+static job *new_job(ledger_step_kind kind, const char *id, ledger_done_fn done, void *userdata) {
     job *j = calloc(1, sizeof(job));
 
     if (!j)
         return NULL;
 
-    *j = (job){.ledger = l, .run = run, .done = done, .userdata = userdata, .id = strdup(id)};
-    if (!j->id) {
+    *j = (job){.step = {.kind = kind, .id = strdup(id)}, .done = done, .userdata = userdata};
+    if (!j->step.id) {
         free(j);
         return NULL;
     }
     return j;
 }
 
-static int submit(job *j) {
-    int r = worker_submit(j->ledger->worker, run_job, tell_job, free_job, j, NULL);
+static int submit(ledger *l, job *j) {
+    if (l->n_waiting >= WAITING_MAX) {
+        free_jobs(&j->step);
+        return -EBUSY;
+    }
 
-    if (r < 0)
-        free_job(j);
-    return r;
+    *l->last = &j->step;
+    l->last = &j->step.next;
+    l->n_waiting++;
+    if (!l->is_busy)
+        start_batch(l);
+    return 0;
 }
 
 int ledger_begin(ledger *l, const request *q, usec_t now, ledger_done_fn done, void *userdata) {
@@ -257,14 +188,15 @@ int ledger_begin(ledger *l, const request *q, usec_t now, ledger_done_fn done, v
     assert(l);
     assert(q);
 
-    j = new_job(l, run_begin, q->id, done, userdata);
+    j = new_job(STEP_BEGIN, q->id, done, userdata);
     if (!j)
         return -ENOMEM;
 
-    memcpy(j->fingerprint, q->fingerprint, sizeof(j->fingerprint));
-    j->now = now;
-    j->expires = q->expires;
-    return submit(j);
+    memcpy(j->step.fingerprint, q->fingerprint, sizeof(j->step.fingerprint));
+    j->step.now = now;
+    j->step.issued = q->issued;
+    j->step.expires = q->expires;
+    return submit(l, j);
 }
 
 int ledger_mark_sent(ledger *l, const char *id, ledger_done_fn done, void *userdata) {
@@ -273,8 +205,8 @@ int ledger_mark_sent(ledger *l, const char *id, ledger_done_fn done, void *userd
     assert(l);
     assert(id);
 
-    j = new_job(l, run_mark_sent, id, done, userdata);
-    return j ? submit(j) : -ENOMEM;
+    j = new_job(STEP_MARK_SENT, id, done, userdata);
+    return j ? submit(l, j) : -ENOMEM;
 }
 
 int ledger_finish(ledger *l, const char *id, bool is_final, int status, const char *body,
@@ -285,40 +217,48 @@ int ledger_finish(ledger *l, const char *id, bool is_final, int status, const ch
     assert(id);
     assert(body);
 
-    j = new_job(l, run_finish, id, done, userdata);
+    j = new_job(is_final ? STEP_FINISH : STEP_FINISH_FOR_NOW, id, done, userdata);
     if (!j)
         return -ENOMEM;
 
-    j->is_final = is_final;
-    j->entry.status = status;
-    j->body = strdup(body);
-    if (!j->body) {
-        free_job(j);
+    j->step.status = status;
+    j->step.body = strdup(body);
+    if (!j->step.body) {
+        free_jobs(&j->step);
         return -ENOMEM;
     }
-    return submit(j);
+    return submit(l, j);
 }
 
-int ledger_new(sd_event *event, const char *path, ledger **ret) {
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+int ledger_new(sd_event *event, const ledger_config *config, ledger **ret) {
     _cleanup_(ledger_freep) ledger *l = NULL;
     int r;
 
     assert(event);
-    assert(path);
+    assert(config);
     assert(ret);
 
     l = calloc(1, sizeof(ledger));
     if (!l)
         return -ENOMEM;
 
-    l->path = strdup(path);
-    if (!l->path)
-        return -ENOMEM;
-
-    r = worker_new(event, "ledger", &l->worker);
+    l->last = &l->waiting;
+    l->on_health = config->on_health;
+    l->userdata = config->userdata;
+    l->health = 1;
+    r = ledger_file_new(config, &l->file);
+    if (r >= 0)
+        r = worker_new(event, "ledger", &l->worker);
+    if (r >= 0)
+        r = sd_event_add_time(event, &l->retry, CLOCK_MONOTONIC, 0, USEC_PER_SEC, on_retry, l);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(l->retry, SD_EVENT_OFF);
     if (r < 0)
         return r;
 
+    start_batch(l);
     *ret = TAKE_PTR(l);
     return 0;
 }
@@ -328,8 +268,10 @@ ledger *ledger_free(ledger *l) {
         return NULL;
 
     (void) worker_free(l->worker);
-    (void) sqlite3_close_v2(l->db);
-    free(l->path);
+    (void) sd_event_source_disable_unref(l->retry);
+    batch_done(&l->batch);
+    free_jobs(l->waiting);
+    (void) ledger_file_free(l->file);
     free(l);
     return NULL;
 }

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 #include <systemd/sd-daemon.h>
 
 #include "agent/api.h"
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/host.h"
 
 /* Longer than any operation lives. */
 #define DRAIN_TIMEOUT (60 * USEC_PER_SEC)
@@ -32,6 +34,7 @@ typedef enum service_wish {
 /* What is built from a configuration, and torn down with it. */
 typedef struct rooms {
     config *config;
+    char host[HOST_ID_MAX]; /* "" where it is not known */
     agent_keys *keys;
     service_relay *relays;
     directory **directories;
@@ -135,6 +138,11 @@ static void on_issuer_state(const issuer_status *status, void *userdata) {
     report(i->service, COMPONENT_ISSUER, "issuer", i->name, "", h, status->reason, 0, 0);
 }
 
+static void on_ledger_health(int r, const char *why, void *userdata) {
+    report(userdata, COMPONENT_LEDGER, "ledger", "", "", r < 0 ? HEALTH_FAIL : HEALTH_PASS,
+           r < 0 ? why : NULL, 0, 0);
+}
+
 static void on_request(relay_request *q, void *userdata) {
     service_relay *r = userdata;
 
@@ -159,6 +167,35 @@ static void on_idle(void *userdata) {
         (void) sd_event_source_set_enabled(s->drained, SD_EVENT_ONESHOT);
 }
 
+/* First: what is in a state directory of another host is not even read. */
+static int claim_state(service *s, rooms *r) {
+    _cleanup_free_ char *path = NULL;
+    int error;
+
+    (void) s;
+
+    error = host_id(r->host);
+    if (error < 0) {
+        r->host[0] = '\0';
+        log_text(LOG_WARNING,
+                 "This host has no machine id (%s), so a copy of its state directory on another "
+                 "host would not be noticed. Make one: systemd-machine-id-setup",
+                 strerror(-error));
+        return 0;
+    }
+
+    if (asprintf(&path, "%s/host.id", r->config->state_directory) < 0)
+        return -ENOMEM;
+
+    error = host_claim(path, r->host);
+    if (error == -EXDEV)
+        log_event(OUTCOME_STATE_OF_OTHER_HOST, {"WRITEBACK_PATH", path});
+    else if (error < 0)
+        log_event(OUTCOME_CRYPTO_ERROR, {"WRITEBACK_PATH", path},
+                  {"WRITEBACK_REASON", strerror(-error)});
+    return error;
+}
+
 static int open_keys(service *s, rooms *r) {
     _cleanup_free_ char *path = NULL, *why = NULL;
     int error;
@@ -181,7 +218,14 @@ static int open_ledger(service *s, rooms *r) {
     if (asprintf(&path, "%s/ledger.sqlite", r->config->state_directory) < 0)
         return -ENOMEM;
 
-    return ledger_new(s->event, path, &r->ledger);
+    report(s, COMPONENT_LEDGER, "ledger", "", "", HEALTH_UNKNOWN, NULL, 0, 0);
+    return ledger_new(s->event,
+                      &(const ledger_config){.path = path,
+                                             .host = *r->host ? r->host : NULL,
+                                             .size_max = LEDGER_SIZE_MAX,
+                                             .on_health = on_ledger_health,
+                                             .userdata = s},
+                      &r->ledger);
 }
 
 static int open_directories(service *s, rooms *r) {
@@ -264,7 +308,8 @@ static int open_relays(service *s, rooms *r) {
 
 static int build(service *s, config *c) {
     static int (*const openers[])(service *, rooms *) = {
-        open_keys, open_ledger, open_directories, open_issuers, open_operations, open_relays,
+        claim_state,  open_keys,       open_ledger, open_directories,
+        open_issuers, open_operations, open_relays,
     };
     int r = 0;
 
