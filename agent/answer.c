@@ -12,10 +12,11 @@ static char *to_text(json_t *object) {
     return text;
 }
 
-static json_t *steps_of(const outcome_info *info) {
+/* What is known of this very case says more than what is true of all of them. */
+static json_t *steps_of(const outcome_info *info, const directory_rights *rights) {
     json_t *steps = json_array();
 
-    for (const char *step = info->steps; *step;) {
+    for (const char *step = rights && rights->steps ? rights->steps : info->steps; *step;) {
         size_t length = strcspn(step, "\n");
 
         (void) json_array_append_new(steps, json_stringn(step, length));
@@ -49,7 +50,7 @@ char *answer_problem(outcome o, const char *id, const char *detail, const direct
                        "type", "urn:writeback:", info->name, "title", info->title, /* */
                        "status", info->http, "detail", detail ? detail : info->title, "id", id,
                        "code", info->name, "eventId", info->event, "retryable", info->retryable,
-                       "steps", steps_of(info));
+                       "steps", steps_of(info, reply ? reply->rights : NULL));
     if (object && reply && reply->n_reasons > 0)
         (void) json_object_set_new(object, "reasons", reasons_of(reply));
     return to_text(object);
@@ -84,7 +85,7 @@ char *answer_reset(outcome o, const char *id, const directory_reply *reply) {
 }
 
 char *answer_check(const char *id, outcome refusal, const char *reason,
-                   const directory_account_info *account) {
+                   const directory_rights *rights, const directory_account_info *account) {
     const outcome_info *info = outcome_get(OUTCOME_CHECK_ANSWERED);
     json_t *reasons = json_array();
     json_t *object;
@@ -95,7 +96,7 @@ char *answer_check(const char *id, outcome refusal, const char *reason,
         (void) json_array_append_new(
             reasons, json_pack("{s:s, s:i, s:s, s:s, s:o}", "code", why->name, "eventId",
                                why->event, "title", why->title, "detail",
-                               reason ? reason : why->title, "steps", steps_of(why)));
+                               reason ? reason : why->title, "steps", steps_of(why, rights)));
     }
 
     object =

@@ -234,19 +234,21 @@ static void refuse(operation *op, outcome o, const char *reason) {
 }
 
 /* A check is answered, not refused. */
-static void answer_checked(operation *op, outcome refusal, const char *reason, bool show_account) {
+static void answer_checked(operation *op, outcome refusal, const char *reason,
+                           const directory_rights *rights, bool show_account) {
     const directory_account_info *account =
         show_account && op->account ? directory_account_get(op->account) : NULL;
 
     log_operation(op, OUTCOME_CHECK_ANSWERED,
                   refusal == OUTCOME_INVALID ? "allowed" : outcome_get(refusal)->name, NULL);
-    finish(op, OUTCOME_CHECK_ANSWERED, answer_check(op->request.id, refusal, reason, account));
+    finish(op, OUTCOME_CHECK_ANSWERED,
+           answer_check(op->request.id, refusal, reason, rights, account));
 }
 
 static void end_unless_allowed(operation *op, outcome refusal, const char *reason,
                                bool show_account) {
     if (op->request.operation == OPERATION_CHECK)
-        answer_checked(op, refusal, reason, show_account);
+        answer_checked(op, refusal, reason, NULL, show_account);
     else
         refuse(op, refusal, reason);
 }
@@ -329,6 +331,43 @@ static void set_password(operation *op) {
     }
 }
 
+/* ---- Look at the agent's rights
+ * ----------------------------------------------------------------------- */
+
+/* What the agent lacks for a reset of this account; the other rights are for what a reset may be
+ * asked to do beside it. */
+static bool lacks_rights_to_reset(const directory_rights *rights, bool locked_out) {
+    return !rights->right[RIGHT_RESET_PASSWORD].held ||
+           (locked_out && !rights->right[RIGHT_WRITE_LOCKOUT_TIME].held);
+}
+
+static void on_rights(directory_reply *reply, void *userdata) {
+    operation *op = userdata;
+    const directory_rights *rights = reply->rights;
+    bool locked_out = directory_account_get(op->account)->locked_out;
+
+    op->asking = NULL;
+    if (rights && lacks_rights_to_reset(rights, locked_out)) {
+        answer_checked(op, OUTCOME_AD_PERMISSIONS, rights->missing, rights, true);
+        return;
+    }
+    if (!rights && reply->outcome != OUTCOME_AD_PERMISSIONS) {
+        answer_checked(op, reply->outcome, reply->detail, NULL, true);
+        return;
+    }
+
+    /* Rights that may not be read may be there: nothing speaks against a reset. */
+    if (!rights)
+        log_text(LOG_NOTICE, "Check %s: %s", op->request.id, reply->detail);
+    answer_checked(op, OUTCOME_INVALID, NULL, NULL, true);
+}
+
+static void look_at_rights(operation *op) {
+    if (directory_check_rights(op->set->context.directories[op->home], op->account, op->deadline,
+                               on_rights, op, &op->asking) < 0)
+        refuse(op, OUTCOME_UNKNOWN_ERROR, "out of memory");
+}
+
 /* ---- Look at the account
  * -------------------------------------------------------------------------- */
 
@@ -346,8 +385,11 @@ static void look_at_account(operation *op) {
         end_unless_allowed(op, v.outcome, v.reason, v.outcome == OUTCOME_TARGET_PRIVILEGED);
     else if (!account->enabled)
         end_unless_allowed(op, OUTCOME_AD_ACCOUNT_DISABLED, "the account is disabled", true);
+    else if (is_check && !op->initiator.is_app && !op->initiator.is_administrator)
+        /* It is the person's own account, and a change goes by the person's own rights. */
+        answer_checked(op, OUTCOME_INVALID, NULL, NULL, true);
     else if (is_check)
-        answer_checked(op, OUTCOME_INVALID, NULL, true);
+        look_at_rights(op);
     else
         set_password(op);
 }

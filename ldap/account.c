@@ -92,7 +92,7 @@ int account_new(entry e, const char *controller, directory_account **ret) {
     return 0;
 }
 
-int account_in_groups(entry e, const group_sid *groups, size_t n) {
+int account_in_groups(entry e, const security_id *groups, size_t n) {
     /* Every account is at least in its primary group. */
     if (!entry_has(e, "tokenGroups"))
         return -ENODATA;

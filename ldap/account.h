@@ -27,4 +27,4 @@ bool account_is_locked_out(entry e);
 
 /* Whether an entry with tokenGroups says that the account is in one of the groups. Returns 1, 0, or
  * -ENODATA where the agent's account may not see it. */
-int account_in_groups(entry e, const group_sid *groups, size_t n);
+int account_in_groups(entry e, const security_id *groups, size_t n);

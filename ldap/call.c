@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "ldap/rights.h"
 #include "ldap/text.h"
 
 static void schedule(directory_call *call) {
@@ -37,6 +38,11 @@ outcome call_take_answer(directory_call *call, answer_kind kind, const connectio
     call_expect(call, o,
                 o == OUTCOME_INVALID ? NULL : answer_describe(answer->result, answer->text));
     return o;
+}
+
+void call_take_rights(directory_call *call, directory_rights *rights) {
+    rights_free(call->rights);
+    call->reply.rights = call->rights = rights;
 }
 
 void call_try_next(directory_call *call, const char *problem) {
@@ -192,6 +198,7 @@ directory_call *directory_call_free(directory_call *call) {
     sd_event_source_disable_unref(call->step);
     sd_event_source_disable_unref(call->deadline);
     directory_account_free(call->reply.account);
+    rights_free(call->rights);
     free(call->detail);
     free(call);
     return NULL;

@@ -16,6 +16,9 @@ struct directory {
     sd_event_source *state_changed;
     directory_state_fn on_state;
     void *userdata;
+
+    directory_call *rights_check; /* of the rights on the domain, once a controller can be used */
+    bool rights_checked;
 };
 
 /* One kind of call. */
@@ -47,7 +50,8 @@ struct directory_call {
     bool ended;
 
     directory_reply reply;
-    char *detail; /* what reply.detail points to */
+    char *detail;             /* what reply.detail points to */
+    directory_rights *rights; /* what reply.rights points to */
 };
 
 /* Makes a call that begins on the loop's next turn. Returns 0 or negative errno. */
@@ -67,6 +71,9 @@ void call_fail(directory_call *call, outcome o, char *detail);
 
 /* Notes the directory's answer in the reply: its codes and its words. Returns its outcome. */
 outcome call_take_answer(directory_call *call, answer_kind kind, const connection_answer *answer);
+
+/* What the reply says of the rights of the agent's account from now on; taken over. */
+void call_take_rights(directory_call *call, directory_rights *rights);
 
 /* Leaves the controller for the next one; nothing must have been changed on it. */
 void call_try_next(directory_call *call, const char *problem);

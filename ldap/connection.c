@@ -646,10 +646,22 @@ int connection_bind(connection *c, const char *dn, const secret *password, conne
                         ret);
 }
 
-int connection_search(connection *c, const char *base, int scope, const char *filter,
-                      const char *const *attributes, connection_answer_fn fn, void *userdata,
-                      connection_request **ret) {
+/* Makes the control a critical one, in a list for libldap. */
+static void list_control(const LDAPControl *critical, LDAPControl *copy, LDAPControl *list[2]) {
+    list[0] = list[1] = NULL;
+    if (!critical)
+        return;
+
+    *copy = *critical;
+    copy->ldctl_iscritical = 1;
+    list[0] = copy;
+}
+
+static int search(connection *c, const char *base, int scope, const char *filter,
+                  const char *const *attributes, const LDAPControl *critical_control,
+                  connection_answer_fn fn, void *userdata, connection_request **ret) {
     struct timeval limit = {.tv_sec = CONNECTION_PATIENCE / USEC_PER_SEC};
+    LDAPControl control, *controls[2];
     connection_request *r;
     int error;
 
@@ -661,17 +673,32 @@ int connection_search(connection *c, const char *base, int scope, const char *fi
     if (error < 0)
         return error;
 
+    list_control(critical_control, &control, controls);
     return request_sent(r,
                         ldap_search_ext(stream_handle(c->stream), base, scope, filter,
-                                        (char **) (uintptr_t) attributes, /* attrsonly= */ 0, NULL,
-                                        NULL, &limit, CONNECTION_ENTRIES_MAX, &r->message_id),
+                                        (char **) (uintptr_t) attributes, /* attrsonly= */ 0,
+                                        controls, NULL, &limit, CONNECTION_ENTRIES_MAX,
+                                        &r->message_id),
                         ret);
+}
+
+int connection_search(connection *c, const char *base, int scope, const char *filter,
+                      const char *const *attributes, connection_answer_fn fn, void *userdata,
+                      connection_request **ret) {
+    return search(c, base, scope, filter, attributes, NULL, fn, userdata, ret);
+}
+
+int connection_look(connection *c, const char *dn, const char *const *attributes,
+                    const LDAPControl *critical_control, connection_answer_fn fn, void *userdata,
+                    connection_request **ret) {
+    return search(c, dn, LDAP_SCOPE_BASE, "(objectClass=*)", attributes, critical_control, fn,
+                  userdata, ret);
 }
 
 int connection_modify(connection *c, const char *dn, LDAPMod **mods,
                       const LDAPControl *critical_control, const char *what,
                       connection_answer_fn fn, void *userdata, connection_request **ret) {
-    LDAPControl control, *controls[] = {NULL, NULL};
+    LDAPControl control, *controls[2];
     connection_request *r;
     int error;
 
@@ -683,11 +710,7 @@ int connection_modify(connection *c, const char *dn, LDAPMod **mods,
     if (error < 0)
         return error;
 
-    if (critical_control) {
-        control = *critical_control;
-        control.ldctl_iscritical = 1;
-        controls[0] = &control;
-    }
+    list_control(critical_control, &control, controls);
     return request_sent(
         r, ldap_modify_ext(stream_handle(c->stream), dn, mods, controls, NULL, &r->message_id),
         ret);

@@ -85,6 +85,11 @@ int connection_search(connection *c, const char *base, int scope, const char *fi
                       const char *const *attributes, connection_answer_fn fn, void *userdata,
                       connection_request **ret);
 
+/* Looks at one entry, with a control. The same in all else. */
+int connection_look(connection *c, const char *dn, const char *const *attributes,
+                    const LDAPControl *critical_control, connection_answer_fn fn, void *userdata,
+                    connection_request **ret);
+
 /* critical_control   OID and value of a control to send as critical; NULL: none
  * what               for the log, should the answer come after the request was freed: copied */
 int connection_modify(connection *c, const char *dn, LDAPMod **mods,

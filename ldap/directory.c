@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
 #include "ldap/call.h"
 #include "ldap/stream.h"
 
@@ -26,6 +28,39 @@ void directory_config_done(directory_config *c) {
     *c = (directory_config){};
 }
 
+/* ---- The agent's rights on the domain, once ---------------------------------------------------- */
+
+#define RIGHTS_PATIENCE (30 * USEC_PER_SEC)
+
+static void on_rights_checked(directory_reply *reply, void *userdata) {
+    directory *d = userdata;
+    const directory_rights *rights = reply->rights;
+
+    /* What could not be asked now is asked when a controller's state changes next; what may not be
+     * read will be read by nobody. */
+    d->rights_check = NULL;
+    d->rights_checked = rights || reply->outcome == OUTCOME_AD_PERMISSIONS;
+    if (rights && rights->missing)
+        log_event(OUTCOME_AGENT_RIGHTS_MISSING, {"WRITEBACK_DC", reply->controller},
+                  {"WRITEBACK_DOMAIN", d->domain.config->domain},
+                  {"WRITEBACK_BIND_DN", d->domain.config->bind_dn},
+                  {"WRITEBACK_REASON", rights->missing},
+                  {"WRITEBACK_COMMAND", rights->right[RIGHT_UNEXPIRE_PASSWORD].dsacls});
+}
+
+static void check_rights(directory *d) {
+    bool is_usable = false;
+
+    for (size_t i = 0; i < d->domain.n_controllers; i++)
+        is_usable |= controller_connection(d->domain.controllers[i]) != NULL;
+
+    if (is_usable && !d->rights_checked && !d->rights_check)
+        (void) directory_check_rights(d, NULL, now_monotonic() + RIGHTS_PATIENCE, on_rights_checked,
+                                      d, &d->rights_check);
+}
+
+/* ---- The directory --------------------------------------------------------------------------- */
+
 /* From a turn of its own, so that the callee may do what it likes, to this directory too. */
 static int on_state_changed(sd_event_source *source, void *userdata) {
     directory *d = userdata;
@@ -41,6 +76,7 @@ static void on_changed(void *userdata) {
     if (d->on_state)
         (void) sd_event_source_set_enabled(d->state_changed, SD_EVENT_ONESHOT);
     calls_wake(d);
+    check_rights(d);
 }
 
 int directory_new(sd_event *event, const directory_config *config, directory_state_fn on_state,

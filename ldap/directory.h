@@ -61,7 +61,8 @@ typedef void (*directory_state_fn)(directory *d, void *userdata);
 
 /* Keeps `config` (borrowed: must live as long). Connects to every controller and stays connected; a
  * call goes to the first in the list that can be used. Tries again by itself what fails. Logs
- * 35031, 35032, 35033, 35034 on change. `on_state` is called when a controller's status changes; it
+ * 35031, 35032, 35033, 35034 on change, and 35039 once, when the agent's account turns out to lack
+ * a right on the domain. `on_state` is called when a controller's status changes; it
  * may be NULL. Returns 0; -EINVAL where the configuration lacks domain, controllers, bind DN or
  * bind password, or a controller's name is none; -E2BIG for more than 64 controllers; or another
  * negative errno. */
@@ -130,6 +131,35 @@ typedef struct directory_policy_reason {
 
 #define DIRECTORY_REASONS_MAX 8
 
+/* The rights that the agent's own account needs, MS-ADTS 5.1.3.2. */
+typedef enum directory_right {
+    RIGHT_RESET_PASSWORD,     /* on the account */
+    RIGHT_WRITE_LOCKOUT_TIME, /* to unlock it */
+    RIGHT_WRITE_PWD_LAST_SET, /* to have its password changed at the next sign-in */
+    RIGHT_UNEXPIRE_PASSWORD,  /* on the domain; else a reset leaves "must change" behind (MS-SAMR
+                                 3.1.1.8.7) */
+    DIRECTORY_RIGHTS_MAX,
+} directory_right;
+
+/* Where it was asked for one account, of that and of the domain; else of the domain alone. */
+typedef struct directory_rights {
+    char *agent;             /* its account, as dsacls takes it: "CORP\svc-writeback" */
+    bool has_account;        /* the rights on an account were looked at */
+    bool is_inheriting;      /* the account takes over permissions of the unit that it is in */
+    bool is_admin_protected; /* by AdminSDHolder: adminCount=1, and not inheriting */
+    struct {
+        bool held;
+        char *denied_to; /* SID whose entry denies the right; NULL: none does */
+        char *dsacls;    /* the command that grants it; NULL where it is held, and out of memory */
+        char *ace;       /* the same as an entry in SDDL */
+    } right[DIRECTORY_RIGHTS_MAX];
+    char *missing; /* "CORP\svc-writeback lacks Reset Password on CN=…"; NULL: nothing is missing */
+    char *steps;   /* what to do, lines separated by \n; NULL where nothing is missing */
+} directory_rights;
+
+/* "Reset Password". Static. */
+const char *directory_right_name(directory_right r);
+
 /* How a call ended. Strings are borrowed until `done` returns. */
 typedef struct directory_reply {
     outcome outcome;        /* OUTCOME_INVALID: it succeeded */
@@ -140,6 +170,9 @@ typedef struct directory_reply {
     bool sent;              /* the modify has left this host */
 
     directory_account *account; /* locate: the callee's to take with TAKE_PTR */
+
+    /* check_rights; and a reset that was refused for a missing right, where they could be seen */
+    const directory_rights *rights;
 
     usec_t password_last_set;  /* reset: read back from the controller; 0: could not be read */
     bool account_unlocked;     /* reset: lockoutTime was cleared on an account that was locked */
@@ -178,6 +211,18 @@ typedef enum directory_reset_flags {
 int directory_reset(directory *d, const directory_account *account, const secret *password,
                     directory_reset_flags flags, usec_t deadline, directory_done_fn done,
                     void *userdata, directory_call **ret);
+
+/* Looks at what the agent's own account may do, and changes nothing: the verdict is the one that a
+ * controller comes to from the same access lists (MS-ADTS 5.1.3.3). Membership in groups counts as
+ * it was when the agent signed in.
+ *
+ * account    where directory_locate() found it; borrowed until done; NULL: rights on the domain
+ * only done       reply->rights; NULL with OUTCOME_AD_PERMISSIONS where the agent's account may not
+ * read the permissions, so that nothing is known
+ *
+ * Returns 0, or -ENOMEM. Logs nothing. */
+int directory_check_rights(directory *d, const directory_account *account, usec_t deadline,
+                           directory_done_fn done, void *userdata, directory_call **ret);
 
 /* Whether a password can be put into unicodePwd at all: valid UTF-8, no NUL, 1 to 256 UTF-16 units.
  * Returns 0; -EINVAL with a static text that tells why and quotes nothing; -ENOMEM. */

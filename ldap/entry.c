@@ -46,6 +46,49 @@ ssize_t entry_bytes(entry e, const char *attribute, void *buffer, size_t capacit
     return (ssize_t) v[0]->bv_len;
 }
 
+int entry_copy(entry e, const char *attribute, size_t limit, uint8_t **ret, size_t *ret_size) {
+    _cleanup_(values_freep) values v = get_values(e, attribute);
+    uint8_t *copy;
+
+    if (!v || !v[0] || v[0]->bv_len > limit)
+        return -ENODATA;
+
+    copy = malloc(v[0]->bv_len + 1);
+    if (!copy)
+        return -ENOMEM;
+
+    memcpy(copy, v[0]->bv_val, v[0]->bv_len);
+    *ret = copy;
+    *ret_size = v[0]->bv_len;
+    return 0;
+}
+
+int entry_sids(entry e, const char *attribute, security_id **ret, size_t *ret_n) {
+    _cleanup_(values_freep) values v = get_values(e, attribute);
+    size_t n_values = v ? (size_t) ldap_count_values_len(v) : 0, n = 0;
+    security_id *sids;
+
+    if (n_values == 0 || n_values > ENTRY_SIDS_MAX)
+        return -ENODATA;
+
+    sids = calloc(n_values, sizeof(security_id));
+    if (!sids)
+        return -ENOMEM;
+
+    for (size_t i = 0; i < n_values; i++) {
+        char text[SID_TEXT_MAX];
+
+        if (sid_to_text(v[i]->bv_val, v[i]->bv_len, text) < 0)
+            continue;
+        memcpy(sids[n].bytes, v[i]->bv_val, v[i]->bv_len);
+        sids[n++].size = v[i]->bv_len;
+    }
+
+    *ret = sids;
+    *ret_n = n;
+    return 0;
+}
+
 int64_t entry_integer(entry e, const char *attribute, int64_t otherwise) {
     _cleanup_free_ char *text = entry_text(e, attribute);
     char *end;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "agent/base/macro.h"
+#include "ldap/identity.h"
 
 typedef struct entry {
     LDAP *ld;
@@ -22,6 +23,15 @@ char *entry_text(entry e, const char *attribute);
 /* The first value's bytes, at most `capacity`. Returns how many, or -ENODATA where there is no
  * value or it is longer. */
 ssize_t entry_bytes(entry e, const char *attribute, void *buffer, size_t capacity);
+
+/* The first value's bytes, at most `limit`, to be free(3)d. Returns 0; -ENODATA where there is no
+ * value or it is longer; or -ENOMEM. */
+int entry_copy(entry e, const char *attribute, size_t limit, uint8_t **ret, size_t *ret_size);
+
+/* All values that are SIDs, at most ENTRY_SIDS_MAX, to be free(3)d. Returns 0; -ENODATA where there
+ * is none; or -ENOMEM. */
+#define ENTRY_SIDS_MAX ((size_t) 4096)
+int entry_sids(entry e, const char *attribute, security_id **ret, size_t *ret_n);
 
 /* The first value as a whole number; `otherwise` where there is none or it is no number. */
 int64_t entry_integer(entry e, const char *attribute, int64_t otherwise);

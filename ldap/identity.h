@@ -15,6 +15,12 @@
 #define SID_SIZE_MAX (8 + 15 * 4)
 #define SID_TEXT_MAX 192
 
+/* A SID as bytes. */
+typedef struct security_id {
+    uint8_t bytes[SID_SIZE_MAX];
+    size_t size;
+} security_id;
+
 /* Takes "01234567-89ab-cdef-0123-456789abcdef", either case, no braces. Returns 0 or -EINVAL. */
 int guid_from_text(const char *text, uint8_t ret[static GUID_SIZE]);
 

@@ -3,7 +3,7 @@
 /* Setting a password: one modify with all that belongs together; then, on the same connection, a
  * look at what it came to, and must-change as a modify of its own, since with policy hints servers
  * refuse the two together as too young. A refusal by the policy is followed by a look at the
- * policy. */
+ * policy; one for a missing right, by a look at the rights. */
 
 #include <errno.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 #include "ldap/call.h"
 #include "ldap/password.h"
 #include "ldap/policy.h"
+#include "ldap/rights.h"
 #include "ldap/text.h"
 
 /* BER of SEQUENCE { INTEGER 1 }, MS-ADTS 3.1.1.3.4.1.27: the policy counts in full. */
@@ -29,7 +30,8 @@ typedef struct reset_call {
     char *guid_name;
     bool by_name; /* the controller does not take a GUID for a name */
     bool with_hints;
-    char *refusal; /* the policy's, in the directory's words */
+    char *refusal; /* in the directory's words */
+    rights_look *look;
 } reset_call;
 
 static int send_reset(reset_call *r);
@@ -182,6 +184,28 @@ static void look_at_policy(reset_call *r) {
         end_with_reasons(r, NULL);
 }
 
+/* ---- After it was refused for a missing right ------------------------------------------------- */
+
+static void on_rights(directory_rights *rights, const char *problem, void *userdata) {
+    reset_call *r = userdata;
+
+    (void) problem;
+    if (rights && rights->missing)
+        call_expect(&r->call, OUTCOME_AD_PERMISSIONS,
+                    text_format("%s (%s)", rights->missing, r->refusal ? r->refusal : "?"));
+    if (rights)
+        call_take_rights(&r->call, rights);
+    call_end(&r->call);
+}
+
+/* The refusal stands; which right is missing is evidence. */
+static void look_at_rights(reset_call *r) {
+    text_replace(&r->refusal, r->call.detail);
+    if (rights_look_new(r->call.controller, r->call.directory->domain.config, r->account, on_rights,
+                        r, &r->look) < 0)
+        call_end(&r->call);
+}
+
 /* ---- The reset itself ------------------------------------------------------------------------ */
 
 static void on_reset(const connection_answer *answer, void *userdata) {
@@ -207,6 +231,8 @@ static void on_reset(const connection_answer *answer, void *userdata) {
         return on_done(r);
     if (o == OUTCOME_AD_NOT_REACHABLE)
         return call_try_next(&r->call, "is busy");
+    if (o == OUTCOME_AD_PERMISSIONS)
+        return look_at_rights(r);
     if (o != OUTCOME_AD_PASSWORD_POLICY)
         return call_end(&r->call);
 
@@ -271,6 +297,7 @@ static void done(directory_call *call) {
 
     free(r->guid_name);
     free(r->refusal);
+    rights_look_free(r->look);
 }
 
 int directory_reset(directory *d, const directory_account *account, const secret *password,

@@ -50,7 +50,7 @@ static void ask_for_group(survey *s);
 static void on_group(const connection_answer *answer, void *userdata) {
     survey *s = userdata;
     const char *dn = s->groups[s->result.n_groups];
-    group_sid *sid = &s->result.groups[s->result.n_groups];
+    security_id *group = &s->result.groups[s->result.n_groups];
     ssize_t size = -ENODATA;
 
     s->request = NULL;
@@ -58,13 +58,13 @@ static void on_group(const connection_answer *answer, void *userdata) {
         return;
 
     if (answer->result == LDAP_SUCCESS && answer->n_entries == 1)
-        size = entry_bytes((entry){answer->ld, answer->entries[0]}, "objectSid", sid->bytes,
-                           sizeof(sid->bytes));
+        size = entry_bytes((entry){answer->ld, answer->entries[0]}, "objectSid", group->bytes,
+                           sizeof(group->bytes));
     if (size < 0)
         return finish(s, OUTCOME_AD_CONFIGURATION,
                       text_format("does not know the group PrivilegedGroup=%s", dn));
 
-    sid->size = (size_t) size;
+    group->size = (size_t) size;
     s->result.n_groups++;
     ask_for_group(s);
 }
@@ -136,6 +136,9 @@ static void on_root(const connection_answer *answer, void *userdata) {
     if (!s->result.naming_context || !service)
         return refuse(s, OUTCOME_AD_CONFIGURATION, "is no Active Directory domain controller");
 
+    /* Without it the agent can do all but tell its rights. */
+    (void) entry_sids(e, "tokenGroups", &s->result.token, &s->result.n_token);
+
     if (has(e, "isSynchronized", "FALSE"))
         return refuse(s, OUTCOME_AD_NOT_REACHABLE, "has not finished its first replication");
     if (has(e, "supportedCapabilities", CAPABILITY_READ_ONLY))
@@ -151,9 +154,13 @@ static void on_root(const connection_answer *answer, void *userdata) {
 
 int survey_new(connection *c, char *const *groups, survey_done_fn done, void *userdata,
                survey **ret) {
-    static const char *const attributes[] = {"defaultNamingContext", "dsServiceName",
-                                             "isSynchronized",       "supportedCapabilities",
-                                             "supportedControl",     NULL};
+    static const char *const attributes[] = {"defaultNamingContext",
+                                             "dsServiceName",
+                                             "isSynchronized",
+                                             "supportedCapabilities",
+                                             "supportedControl",
+                                             "tokenGroups",
+                                             NULL};
     _cleanup_(survey_freep) survey *s = NULL;
     size_t n = 0;
     int r;
@@ -173,7 +180,7 @@ int survey_new(connection *c, char *const *groups, survey_done_fn done, void *us
 
     while (groups && groups[n])
         n++;
-    s->result.groups = calloc(n + 1, sizeof(group_sid));
+    s->result.groups = calloc(n + 1, sizeof(security_id));
     if (!s->result.groups)
         return -ENOMEM;
 
@@ -193,6 +200,7 @@ survey *survey_free(survey *s) {
     connection_request_free(s->request);
     free(s->result.naming_context);
     free(s->result.groups);
+    free(s->result.token);
     free(s);
     return NULL;
 }

@@ -11,17 +11,14 @@
 #include "ldap/connection.h"
 #include "ldap/identity.h"
 
-typedef struct group_sid {
-    uint8_t bytes[SID_SIZE_MAX];
-    size_t size;
-} group_sid;
-
 /* What was found; the survey's. */
 typedef struct survey_result {
     char *naming_context;     /* of the domain */
     const char *policy_hints; /* OID of the control; NULL: the controller has none */
-    group_sid *groups;        /* of the configuration's privileged groups, in its order */
+    security_id *groups;      /* of the configuration's privileged groups, in its order */
     size_t n_groups;
+    security_id *token; /* whom the agent is in this session: its account and all its groups */
+    size_t n_token;
 } survey_result;
 
 typedef struct survey survey;
