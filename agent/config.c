@@ -146,6 +146,16 @@ static char **get_repeated(reader *r, config_section *s, const char *key) {
     return list;
 }
 
+static bool get_boolean(reader *r, config_section *s, const char *key, bool otherwise) {
+    config_setting *setting = take(r, s, key);
+
+    if (!setting || setting->value[0] == '\0')
+        return otherwise;
+    if (strcmp(setting->value, "yes") != 0 && strcmp(setting->value, "no") != 0)
+        fail(r, -EINVAL, &setting->place, "%s=%s: expected is yes or no", key, setting->value);
+    return strcmp(setting->value, "yes") == 0;
+}
+
 static void list_free(char **list) {
     for (char **p = list; p && *p; p++)
         free(*p);
@@ -262,6 +272,23 @@ static directory_policy_hints get_policy_hints(reader *r, config_section *s) {
     return POLICY_HINTS_REQUIRE;
 }
 
+static bool get_preference(reader *r, config_section *s) {
+    config_setting *setting = take(r, s, "Prefer");
+
+    if (!setting || setting->value[0] == '\0')
+        return false;
+    if (strcmp(setting->value, "pdc") != 0)
+        fail(r, -EINVAL, &setting->place, "Prefer=%s: expected is pdc, or nothing", setting->value);
+    return true;
+}
+
+/* One label of a name in DNS. */
+static bool is_label(const char *text) {
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+
+    return n > 0 && n <= 63 && text[n] == '\0';
+}
+
 static void read_directory(reader *r, config_section *s) {
     directory_config *d = &r->into->directories[r->into->n_directories++];
 
@@ -276,10 +303,13 @@ static void read_directory(reader *r, config_section *s) {
     if (!d->domain)
         fail_for_memory(r);
     d->controllers = get_list(r, s, "Controllers", " \t\n");
-    if (!d->controllers)
-        fail(r, -EINVAL, &s->place,
-             "[Directory \"%s\"] has no Controllers=; expected are host names such as dc1.%s",
-             s->name, s->name);
+    d->discovers = get_boolean(r, s, "Discover", !d->controllers);
+    if (!d->controllers && !d->discovers)
+        fail(
+            r, -EINVAL, &s->place,
+            "[Directory \"%s\"] has no Controllers=, and Discover=no; expected are host names such "
+            "as dc1.%s, or that DNS is asked for them",
+            s->name, s->name);
     for (char **name = d->controllers; name && *name; name++)
         if (strncasecmp(*name, "localhost", 9) == 0 || strstr(*name, "://"))
             fail(
@@ -287,6 +317,13 @@ static void read_directory(reader *r, config_section *s) {
                 "Controllers=%s: expected is the name that the controller's certificate bears, with an "
                 "optional :port; neither localhost nor an address with ldaps://",
                 *name);
+
+    d->site = get_text(r, s, "Site");
+    if (d->site && !is_label(d->site))
+        fail(r, -EINVAL, &take(r, s, "Site")->place,
+             "Site=%s is no name of a site; expected is one such as Default-First-Site-Name",
+             d->site);
+    d->prefers_pdc = get_preference(r, s);
 
     d->bind_dn = need_text(r, s, "BindDn", "the agent's account, as DN or user@domain");
     d->bind_password = read_credential(r, s, "BindPasswordCredential", "bind-password");

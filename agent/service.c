@@ -86,6 +86,13 @@ static void report(service *s, health_component_type type, const char *prefix, c
     tell_systemd(s);
 }
 
+static void forget(service *s, const char *prefix, const char *name, const char *instance) {
+    _cleanup_free_ char *key = NULL;
+
+    if (asprintf(&key, "%s:%s", prefix, name) >= 0)
+        health_forget(s->health, key, instance);
+}
+
 static void on_relay_state(const relay_status *status, void *userdata) {
     service_relay *r = userdata;
     health_status h = status->state == RELAY_CONNECTED ? HEALTH_PASS
@@ -121,6 +128,10 @@ static void on_directory_state(directory *d, void *userdata) {
         const char *why;
         health_status status = controller_health(d, c, &why);
 
+        if (c->state == CONTROLLER_GONE) {
+            forget(userdata, "directory", directory_domain(d), c->name);
+            continue;
+        }
         report(userdata, COMPONENT_CONTROLLER, "directory", directory_domain(d), c->name, status,
                why, c->latency, c->not_after);
     }
@@ -320,30 +331,16 @@ static int build(service *s, config *c) {
 }
 
 static void forget_components(service *s, const rooms *r) {
-    _cleanup_free_ char *name = NULL;
-
-    for (size_t i = 0; r->relays && i < r->config->n_relays; i++) {
-        if (asprintf(&name, "relay:%s", r->config->relays[i].name) >= 0)
-            health_forget(s->health, name, "");
-        freep(&name);
-        name = NULL;
-    }
+    for (size_t i = 0; r->relays && i < r->config->n_relays; i++)
+        forget(s, "relay", r->config->relays[i].name, "");
     for (size_t i = 0; r->directories && i < r->config->n_directories; i++) {
         directory *d = r->directories[i];
 
-        if (!d || asprintf(&name, "directory:%s", directory_domain(d)) < 0)
-            continue;
-        for (size_t k = 0; k < directory_n_controllers(d); k++)
-            health_forget(s->health, name, directory_controller(d, k)->name);
-        freep(&name);
-        name = NULL;
+        for (size_t k = 0; d && k < directory_n_controllers(d); k++)
+            forget(s, "directory", directory_domain(d), directory_controller(d, k)->name);
     }
-    for (size_t i = 0; r->issuers && i < r->config->n_issuers; i++) {
-        if (asprintf(&name, "issuer:%s", r->config->issuers[i].name) >= 0)
-            health_forget(s->health, name, "");
-        freep(&name);
-        name = NULL;
-    }
+    for (size_t i = 0; r->issuers && i < r->config->n_issuers; i++)
+        forget(s, "issuer", r->config->issuers[i].name, "");
 }
 
 static void tear_down(service *s) {

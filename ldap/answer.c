@@ -25,6 +25,11 @@ enum {
     ERROR_DS_REFERRAL = 0x0000202b,
 };
 
+/* SECURITY_STATUS, MS-ERREF 2.1 */
+#define SEC_E_BAD_BINDINGS 0x80090346
+
+#define CHANNEL_BINDING "the controller asks for channel binding"
+
 static int hex_value(char c) {
     return isdigit((unsigned char) c) ? c - '0' : tolower((unsigned char) c) - 'a' + 10;
 }
@@ -171,32 +176,42 @@ static uint32_t bind_data(const char *text) {
 
 const bind_refusal *answer_bind_refusal(int result, const char *text) {
     static const bind_refusal by_data[] = {
-        {0x525, "the account does not exist", true},
-        {0x52e, "wrong password, or the account does not exist", true},
-        {0x530, "the account may not sign in at this hour", false},
-        {0x531, "the account may not sign in from this computer", false},
-        {0x532, "the account's password has expired", false},
-        {0x533, "the account is disabled", false},
-        {0x701, "the account has expired", false},
-        {0x773, "the account must change its password first", false},
-        {0x775, "the account is locked out", false},
-        {0x51f,
-         "the controller cannot check the account; a read-only controller that does not "
-         "hold its password answers so",
-         false},
-        {0x35b, "the controller asks for channel binding", false},
-        {0x80090346, "the controller asks for channel binding", false},
+        {.data = 0x525, .reason = "the account does not exist", .is_wrong_password = true},
+        {.data = 0x52e,
+         .reason = "wrong password, or the account does not exist",
+         .is_wrong_password = true},
+        {.data = 0x530, .reason = "the account may not sign in at this hour"},
+        {.data = 0x531, .reason = "the account may not sign in from this computer"},
+        {.data = 0x532, .reason = "the account's password has expired"},
+        {.data = 0x533, .reason = "the account is disabled"},
+        {.data = 0x701, .reason = "the account has expired"},
+        {.data = 0x773, .reason = "the account must change its password first"},
+        {.data = 0x775, .reason = "the account is locked out"},
+        {.data = 0x51f,
+         .reason = "the controller cannot check the account; a read-only controller that does not "
+                   "hold its password answers so",
+         .is_controllers = true},
+        {.data = 0x35b, .reason = CHANNEL_BINDING, .is_controllers = true},
+        {.data = SEC_E_BAD_BINDINGS, .reason = CHANNEL_BINDING, .is_controllers = true},
     };
-    static const bind_refusal refused = {0, "the controller refuses the account", true};
+    static const bind_refusal channel_binding = {
+        .data = SEC_E_BAD_BINDINGS, .reason = CHANNEL_BINDING, .is_controllers = true};
+    static const bind_refusal refused = {.reason = "the controller refuses the account",
+                                         .is_wrong_password = true};
     static const bind_refusal wrong_way = {
-        0, "the controller does not take a simple bind from this account", false};
-    static const bind_refusal bad_name = {0, "BindDn= is no name that the controller knows", false};
+        .reason = "the controller does not take a simple bind from this account",
+        .is_controllers = true};
+    static const bind_refusal bad_name = {.reason = "BindDn= is no name that the controller knows"};
     uint32_t data;
 
     assert(text);
 
     switch (result) {
     case LDAP_INVALID_CREDENTIALS:
+        /* Windows gives different data with it. */
+        if (leading_error(text) == SEC_E_BAD_BINDINGS)
+            return &channel_binding;
+
         data = bind_data(text);
         for (size_t i = 0; i < ELEMENTSOF(by_data); i++)
             if (by_data[i].data == data)

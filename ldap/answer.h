@@ -35,6 +35,7 @@ typedef struct bind_refusal {
     uint32_t data;          /* of "data XXX" in the text; 0: none */
     const char *reason;     /* for people */
     bool is_wrong_password; /* counts towards the lockout of the account */
+    bool is_controllers;    /* another controller may well take the account */
 } bind_refusal;
 
 /* What a refused bind says about the account. NULL where the refusal is not about the account, but

@@ -4,8 +4,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/base/clock.h"
 #include "ldap/rights.h"
 #include "ldap/text.h"
+
+/* A controller that answers is much faster. One that does not is given the time that connection.h
+ * names, but requests need not wait for that. */
+#define PATIENCE (2 * USEC_PER_SEC)
 
 static void schedule(directory_call *call) {
     (void) sd_event_source_set_enabled(call->step, SD_EVENT_ONESHOT);
@@ -13,6 +18,10 @@ static void schedule(directory_call *call) {
 
 connection *call_connection(const directory_call *call) {
     return controller_connection(call->controller);
+}
+
+connection *call_write_connection(const directory_call *call) {
+    return controller_write_connection(call->controller);
 }
 
 void call_expect(directory_call *call, outcome o, char *detail) {
@@ -74,6 +83,39 @@ static controller *pick(directory_call *call, bool *ret_wait) {
                                                 call->preferred, ret_wait);
 }
 
+static void choose(directory_call *call, controller *c) {
+    controller *before = call->controller;
+
+    call->controller = controller_ref(c);
+    call->reply.controller = controller_name(c);
+    controller_unref(before);
+}
+
+/* The controller lets this call wait: others are warned of it, and this call goes elsewhere if it
+ * can. */
+static int on_patience_lost(sd_event_source *source, uint64_t usec, void *userdata) {
+    directory_call *call = userdata;
+
+    (void) source;
+    (void) usec;
+
+    if (!call->request || call->ended)
+        return 0;
+
+    controller_suspect(call->controller);
+    if (call->class->only_reads &&
+        domain_has_another(&call->directory->domain, &call->attempts, /* need_hints= */ false)) {
+        call->request = connection_request_free(call->request);
+        call_try_next(call, "did not answer in time");
+    }
+    return 0;
+}
+
+static void be_patient(directory_call *call) {
+    (void) sd_event_source_set_time(call->patience, now_monotonic() + PATIENCE);
+    (void) sd_event_source_set_enabled(call->patience, SD_EVENT_ONESHOT);
+}
+
 static void give_up(directory_call *call) {
     outcome o;
     char *text;
@@ -113,8 +155,8 @@ static int on_step(sd_event_source *source, void *userdata) {
         return 0;
     }
 
-    call->controller = c;
-    call->reply.controller = controller_name(c);
+    choose(call, c);
+    be_patient(call);
     r = call->class->begin(call);
     if (r == -ENOMEM)
         call_fail(call, OUTCOME_UNKNOWN_ERROR, strdup("memory is short"));
@@ -173,6 +215,11 @@ int call_new(directory *d, const call_class *class, usec_t deadline, directory_d
     if (r >= 0)
         r = sd_event_add_time(d->domain.event, &call->deadline, CLOCK_MONOTONIC, deadline,
                               USEC_PER_MSEC, on_deadline, call);
+    if (r >= 0)
+        r = sd_event_add_time(d->domain.event, &call->patience, CLOCK_MONOTONIC, 0, USEC_PER_MSEC,
+                              on_patience_lost, call);
+    if (r >= 0)
+        r = sd_event_source_set_enabled(call->patience, SD_EVENT_OFF);
     if (r < 0) {
         directory_call_free(call);
         return r;
@@ -197,6 +244,8 @@ directory_call *directory_call_free(directory_call *call) {
     call->class->done(call);
     sd_event_source_disable_unref(call->step);
     sd_event_source_disable_unref(call->deadline);
+    sd_event_source_disable_unref(call->patience);
+    controller_unref(call->controller);
     directory_account_free(call->reply.account);
     rights_free(call->rights);
     free(call->detail);

@@ -32,19 +32,22 @@ typedef struct call_class {
     void (*done)(directory_call *call); /* frees what `begin` and later steps made */
 
     bool writes; /* only controllers that can be used for resets */
+
+    /* It changes nothing, so that it may be begun elsewhere while a controller lets it wait. */
+    bool only_reads;
 } call_class;
 
 struct directory_call {
     const call_class *class;
     directory *directory;
     directory_call *previous, *next;
-    sd_event_source *step, *deadline;
+    sd_event_source *step, *deadline, *patience;
     directory_done_fn fn;
     void *userdata;
 
     const char *preferred; /* controller's name; NULL: any */
     domain_attempts attempts;
-    controller *controller;
+    controller *controller;      /* a reference */
     connection_request *request; /* under way; set to NULL by its callback */
     bool waiting;                /* for a controller */
     bool ended;
@@ -58,7 +61,9 @@ struct directory_call {
 int call_new(directory *d, const call_class *class, usec_t deadline, directory_done_fn fn,
              void *userdata, directory_call **ret);
 
+/* Of call->controller; NULL where it is lost. Whatever is changed goes over the second one. */
 connection *call_connection(const directory_call *call);
+connection *call_write_connection(const directory_call *call);
 
 /* What the reply says from now on; `detail` is taken over and may be NULL. */
 void call_expect(directory_call *call, outcome o, char *detail);

@@ -262,7 +262,8 @@ static void on_connected(connection *c) {
         return dial_next(c, -error);
     }
 
-    if (tls_session_new(c->ctx, c->fd, c->target->host, authorities(c->target), &c->tls) < 0 ||
+    if (tls_session_new(c->ctx, c->fd, c->target->host, c->target->domain, authorities(c->target),
+                        &c->tls) < 0 ||
         set_timer(c, c->open_until) < 0)
         return connection_fail(c, OUTCOME_AD_NOT_REACHABLE, "cannot be used: memory is short");
 
@@ -391,6 +392,18 @@ connection *connection_free(connection *c) {
 
 bool connection_is_open(const connection *c) {
     return c && c->state == CONNECTION_OPEN;
+}
+
+bool connection_is_idle(const connection *c) {
+    return !c->requests;
+}
+
+int connection_local_address(const connection *c, struct sockaddr_storage *ret) {
+    socklen_t size = sizeof(*ret);
+
+    assert(c);
+    assert(ret);
+    return getsockname(c->fd, (struct sockaddr *) ret, &size) < 0 ? -errno : 0;
 }
 
 usec_t connection_not_after(const connection *c) {

@@ -9,6 +9,7 @@
 
 #include <ldap.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 #include <systemd/sd-event.h>
 
 #include "agent/base/outcome.h"
@@ -23,6 +24,7 @@ typedef struct connection_target {
     const char *name; /* for people */
     const char *host; /* name or address; the certificate must bear it */
     const char *port;
+    const char *domain;  /* the certificate must bear this too; NULL: the host's name is enough */
     const char *ca_file; /* NULL and no ca_directory: the system's */
     const char *ca_directory;
 } connection_target;
@@ -51,12 +53,18 @@ usec_t connection_not_after(const connection *c);
 /* How long the last answer took; 0: none came yet. */
 usec_t connection_latency(const connection *c);
 
+/* This host's address as the controller sees it. Returns 0 or negative errno. */
+int connection_local_address(const connection *c, struct sockaddr_storage *ret);
+
 /* Whether the connection may be used for requests: open, and not lost. */
 bool connection_is_open(const connection *c);
 
+/* Whether no answer is waited for. */
+bool connection_is_idle(const connection *c);
+
 /* ---- Requests -------------------------------------------------------------------------------- */
 
-#define CONNECTION_ENTRIES_MAX 4
+#define CONNECTION_ENTRIES_MAX 8
 
 /* An answer, borrowed until the callback returns. */
 typedef struct connection_answer {

@@ -4,62 +4,55 @@
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
+#include <syslog.h>
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
-#include "ldap/answer.h"
+#include "agent/base/random.h"
 #include "ldap/domain.h"
+#include "ldap/retry.h"
 #include "ldap/text.h"
 
-#define RETRY_FIRST (1 * USEC_PER_SEC)
-#define RETRY_MAX (60 * USEC_PER_SEC)
+#define READ_ONLY "it is a read-only domain controller, which takes no changes"
 
 /* A request may have a controller that cannot be reached tried before its time, but not more often
  * than this. */
 #define WAKE_PAUSE (1 * USEC_PER_SEC)
 
-/* A connection that lived that long was a good one: its end is no failure, only a reason to connect
- * anew at once. */
-#define STABLE_AFTER (10 * USEC_PER_SEC)
-
-/* AD closes what is idle for fifteen minutes; and a controller that froze should be noticed before
- * the next request comes. */
-#define KEEP_ALIVE (60 * USEC_PER_SEC)
-
-/* A usual lockout is five wrong passwords within half an hour. */
-#define PAUSE_WRONG_PASSWORD (15 * USEC_PER_MINUTE)
-#define PAUSE_REFUSED (5 * USEC_PER_MINUTE)
-
 #define CERTIFICATE_WARNING (30 * USEC_PER_DAY)
 
+/* What is known of a certificate is of the day the session was opened. When it seems to run out,
+ * the session is replaced after this time, lest a warning outlive the renewal. */
+#define RENEW_AFTER USEC_PER_DAY
+
 typedef enum controller_phase {
-    PHASE_IDLE, /* until the timer */
-    PHASE_OPENING,
-    PHASE_WAITING, /* for the turn to bind */
-    PHASE_BINDING,
+    PHASE_IDLE,     /* until the timer */
+    PHASE_STARTING, /* the session for searches */
     PHASE_SURVEYING,
+    PHASE_OPENING, /* the session for changes */
     PHASE_READY,
 } controller_phase;
 
 struct controller {
+    unsigned n_refs;
     domain *domain;
     char *name, *host, *port;
+    bool is_discovered, is_retired;
+    unsigned slot;
     worker *resolver;
     connection_target target;
 
     controller_phase phase;
-    connection *connection;
-    connection_request *request; /* of the bind, or to keep alive */
-    survey *survey;
+    session *searches, *writes;
+    survey *survey, *surveying; /* the last that succeeded, and the one under way */
     sd_event_source *timer;
     usec_t began_at, ready_at; /* CLOCK_MONOTONIC */
     unsigned failures;         /* in a row */
+    bool is_suspect;
 
     controller_status status;
     char *reason;
-    bool account_refused; /* the connection ends for that, which has been logged already */
-    usec_t warned_of;     /* the not_after that was warned of last */
+    usec_t warned_of; /* the not_after that was warned of last */
 };
 
 /* ---- Name ------------------------------------------------------------------------------------ */
@@ -119,18 +112,36 @@ static void set_state(controller *c, controller_state state) {
     c->status.since = now_realtime();
 }
 
+static void tell_domain(controller *c) {
+    c->domain->changed(c->domain->userdata);
+}
+
+static bool certificate_expires_soon(const controller *c) {
+    return c->status.not_after != 0 && c->status.not_after <= now_realtime() + CERTIFICATE_WARNING;
+}
+
 static void warn_of_expiry(controller *c) {
     char date[RFC3339_MAX];
     usec_t not_after = c->status.not_after;
 
-    if (not_after == 0 || not_after == c->warned_of ||
-        not_after > now_realtime() + CERTIFICATE_WARNING)
+    if (!certificate_expires_soon(c) || not_after == c->warned_of)
         return;
 
     c->warned_of = not_after;
     log_event(OUTCOME_CONTROLLER_CERTIFICATE_EXPIRES, {"WRITEBACK_DC", c->name},
               {"WRITEBACK_DOMAIN", c->domain->config->domain},
               {"WRITEBACK_NOT_AFTER", rfc3339_utc(not_after, date)});
+}
+
+static void note_figures(controller *c) {
+    connection *searches = session_connection(c->searches);
+
+    if (!searches)
+        return;
+
+    c->status.latency = connection_latency(searches);
+    c->status.not_after = connection_not_after(searches);
+    warn_of_expiry(c);
 }
 
 static void become_usable(controller *c) {
@@ -141,17 +152,29 @@ static void become_usable(controller *c) {
     text_replace(&c->reason, NULL);
     c->status.outcome = OUTCOME_INVALID;
     c->status.has_policy_hints = hints;
-    c->status.not_after = connection_not_after(c->connection);
 
     if (is_news)
         log_event(OUTCOME_CONTROLLER_USABLE, {"WRITEBACK_DC", c->name},
                   {"WRITEBACK_DOMAIN", c->domain->config->domain},
                   {"WRITEBACK_POLICY_HINTS", hints ? hints : "none"});
-    warn_of_expiry(c);
+    note_figures(c);
 }
 
-/* `problem` is a sentence's end that follows the controller's name. */
-static void become_unusable(controller *c, outcome o, const char *problem) {
+static void log_unusable(const controller *c, const session *s) {
+    const directory_config *config = c->domain->config;
+
+    if (s && session_refusal(s))
+        log_event(OUTCOME_SERVICE_ACCOUNT_REFUSED, {"WRITEBACK_DC", c->name},
+                  {"WRITEBACK_DOMAIN", config->domain}, {"WRITEBACK_BIND_DN", config->bind_dn},
+                  {"WRITEBACK_REASON", session_refusal(s)});
+    else if (!s || !session_was_held_back(s))
+        log_event(OUTCOME_CONTROLLER_UNUSABLE, {"WRITEBACK_DC", c->name},
+                  {"WRITEBACK_DOMAIN", config->domain}, {"WRITEBACK_REASON", c->reason});
+}
+
+/* `problem` is a sentence's end that follows the controller's name; `s` is the session that failed,
+ * or NULL. */
+static void become_unusable(controller *c, const session *s, outcome o, const char *problem) {
     _cleanup_free_ char *reason = text_format("it %s", problem);
     bool is_news = c->status.state != CONTROLLER_UNUSABLE || !c->reason || !reason ||
                    strcmp(c->reason, reason) != 0;
@@ -159,58 +182,199 @@ static void become_unusable(controller *c, outcome o, const char *problem) {
     set_state(c, CONTROLLER_UNUSABLE);
     c->status.outcome = o;
     text_replace(&c->reason, reason);
-
-    if (is_news && !c->account_refused)
-        log_event(OUTCOME_CONTROLLER_UNUSABLE, {"WRITEBACK_DC", c->name},
-                  {"WRITEBACK_DOMAIN", c->domain->config->domain}, {"WRITEBACK_REASON", reason});
+    if (is_news)
+        log_unusable(c, s);
 }
 
 /* ---- Trying again ---------------------------------------------------------------------------- */
 
-static void set_timer(controller *c, usec_t at) {
+static void try_later(controller *c) {
+    usec_t at = now_monotonic() + retry_controller(c->failures++, random_number());
+
+    if (c->domain->refused_until == USEC_INFINITY)
+        return;
+    if (at < c->domain->refused_until)
+        at = c->domain->refused_until + retry_controller(0, random_number());
+
     (void) sd_event_source_set_time(c->timer, at);
     (void) sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
 }
 
-/* A quarter more or less, so that many agents do not come back at the same moment. */
-static usec_t jitter(usec_t span) {
-    uint32_t random;
+/* ---- Giving up ------------------------------------------------------------------------------- */
 
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
-        return span;
-    return span - span / 4 + span / 2 * (random % 1024) / 1024;
+/* Who waits for an answer to a search is told; who waits for one to a change may still get it. */
+static void drop_sessions(controller *c) {
+    if (c->searches)
+        session_fail(c->searches, OUTCOME_AD_NOT_REACHABLE, "was given up");
+    if (c->writes && session_is_idle(c->writes))
+        session_fail(c->writes, OUTCOME_AD_NOT_REACHABLE, "was given up");
 }
 
-static void try_later(controller *c) {
-    usec_t pause = RETRY_FIRST << (c->failures < 6 ? c->failures : 6);
-    usec_t at = now_monotonic() + jitter(pause < RETRY_MAX ? pause : RETRY_MAX);
-
-    c->failures++;
+static void stop(controller *c) {
     c->phase = PHASE_IDLE;
-    if (at < c->domain->refused_until)
-        at = c->domain->refused_until + jitter(RETRY_FIRST);
-    set_timer(c, at);
+    c->is_suspect = false;
+    c->surveying = survey_free(c->surveying);
+    drop_sessions(c);
 }
 
-static void on_opened(void *userdata);
-static void on_lost(outcome o, const char *reason, void *userdata);
+/* It is none that can be chosen, and that is nobody's fault. */
+static void pass_over(controller *c) {
+    set_state(c, CONTROLLER_GONE);
+    c->status.outcome = OUTCOME_INVALID;
+    text_replace(&c->reason, READ_ONLY);
+    stop(c);
+    log_text(LOG_INFO, "%s is a read-only domain controller and is passed over", c->name);
+    tell_domain(c);
+}
+
+/* `s` is the session that failed, which the caller frees; or NULL. */
+static void fail(controller *c, const session *s, outcome o, const char *problem) {
+    become_unusable(c, s, o, problem);
+    stop(c);
+    try_later(c);
+    tell_domain(c);
+}
+
+/* ---- From a session to a controller that can be used ----------------------------------------- */
+
+static void begin(controller *c);
+
+static void become_ready(controller *c) {
+    c->phase = PHASE_READY;
+    c->failures = 0;
+    c->ready_at = now_monotonic();
+    become_usable(c);
+    tell_domain(c);
+}
+
+static const session_events session_events_of_controller;
+
+static int open_session(controller *c, session **ret) {
+    return session_new(c->domain, c->resolver, &c->target, &session_events_of_controller, c, ret);
+}
+
+/* One that is still there from before must show that it is alive: it may have gone down with the
+ * one for searches. */
+static void open_writes(controller *c) {
+    c->phase = PHASE_OPENING;
+    if (session_connection(c->writes))
+        return session_probe(c->writes);
+
+    if (!c->writes && open_session(c, &c->writes) < 0)
+        fail(c, NULL, OUTCOME_AD_NOT_REACHABLE, "cannot be tried, for want of memory");
+}
+
+static void on_surveyed(outcome o, const char *problem, void *userdata) {
+    controller *c = userdata;
+    const survey_result *found = survey_get(c->surveying);
+
+    if (found->is_read_only && c->is_discovered)
+        return pass_over(c);
+    if (o != OUTCOME_INVALID)
+        return session_fail(c->searches, o, problem);
+
+    survey_free(c->survey);
+    c->survey = TAKE_PTR(c->surveying);
+    if (found->site)
+        domain_set_site(c->domain, found->site);
+    open_writes(c);
+}
+
+static void on_ready(session *s, void *userdata) {
+    controller *c = userdata;
+    const survey_questions questions = {
+        .groups = c->domain->config->privileged_groups,
+        .wants_pdc = c->domain->config->prefers_pdc,
+        .wants_site = domain_wants_site(c->domain),
+    };
+
+    if (s == c->writes)
+        return become_ready(c);
+
+    c->phase = PHASE_SURVEYING;
+    if (survey_new(session_connection(s), &questions, on_surveyed, c, &c->surveying) < 0)
+        session_fail(s, OUTCOME_AD_NOT_REACHABLE, "takes no more requests");
+}
+
+static void on_alive(session *s, void *userdata) {
+    controller *c = userdata;
+
+    if (s == c->searches) {
+        c->is_suspect = false;
+        note_figures(c);
+        tell_domain(c);
+    } else if (c->phase == PHASE_OPENING)
+        become_ready(c);
+
+    if (session_age(s) >= RENEW_AFTER && session_is_idle(s) && certificate_expires_soon(c))
+        session_fail(s, OUTCOME_AD_NOT_REACHABLE, "is connected to anew");
+}
+
+static void on_searches_lost(controller *c, session *s, outcome o, const char *reason) {
+    bool was_stable = c->phase >= PHASE_OPENING && session_was_stable(s);
+
+    c->surveying = survey_free(c->surveying);
+    c->searches = NULL;
+    if (c->phase == PHASE_IDLE)
+        return;
+
+    if (was_stable)
+        begin(c);
+    else if (c->is_discovered && session_is_unknown_there(s))
+        pass_over(c);
+    else
+        fail(c, s, o, reason);
+}
+
+static void on_writes_lost(controller *c, session *s, outcome o, const char *reason) {
+    bool was_ready = session_age(s) > 0;
+
+    c->writes = NULL;
+    if (c->phase < PHASE_OPENING)
+        return;
+
+    /* One from before that did not live; or a good one that has ended. */
+    if (was_ready && (c->phase == PHASE_OPENING || session_was_stable(s)))
+        open_writes(c);
+    else
+        fail(c, s, o, reason);
+}
+
+static void on_lost(session *s, outcome o, const char *reason, void *userdata) {
+    controller *c = userdata;
+
+    if (c->is_retired)
+        c->phase = PHASE_IDLE;
+    if (s == c->searches)
+        on_searches_lost(c, s, o, reason);
+    else
+        on_writes_lost(c, s, o, reason);
+    session_free(s);
+}
+
+static const session_events session_events_of_controller = {
+    .ready = on_ready, .alive = on_alive, .lost = on_lost};
 
 static void begin(controller *c) {
     (void) sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
-    c->began_at = now_monotonic();
-    c->account_refused = false;
 
+    /* It is about to be lost. */
+    if (c->searches)
+        return try_later(c);
+
+    c->began_at = now_monotonic();
     if (is_global_catalog(c))
-        return become_unusable(c, OUTCOME_AD_CONFIGURATION,
+        return become_unusable(c, NULL, OUTCOME_AD_CONFIGURATION,
                                "is given with the port of the global catalog, which takes no "
                                "changes; LDAPS has port 636");
 
-    if (connection_new(c->domain->event, c->resolver, &c->target, on_opened, on_lost, c,
-                       &c->connection) < 0) {
-        become_unusable(c, OUTCOME_AD_NOT_REACHABLE, "cannot be tried, for want of memory");
-        return try_later(c);
-    }
-    c->phase = PHASE_OPENING;
+    c->phase = PHASE_STARTING;
+    if (open_session(c, &c->searches) < 0)
+        fail(c, NULL, OUTCOME_AD_NOT_REACHABLE, "cannot be tried, for want of memory");
+}
+
+static bool can_be_tried(const controller *c) {
+    return c->phase == PHASE_IDLE && !c->is_retired && c->status.state != CONTROLLER_GONE;
 }
 
 void controller_wake(controller *c) {
@@ -221,161 +385,46 @@ void controller_wake(controller *c) {
 
     was_ready = c->ready_at > c->began_at;
     is_fresh = now < c->began_at + WAKE_PAUSE;
-    if (c->phase == PHASE_IDLE && now >= c->domain->refused_until &&
+    if (can_be_tried(c) && now >= c->domain->refused_until &&
         (c->began_at == 0 || was_ready || !is_fresh))
         begin(c);
 }
 
-static void on_lost(outcome o, const char *reason, void *userdata) {
-    controller *c = userdata;
-    domain *d = c->domain;
-    bool was_stable = c->phase == PHASE_READY && now_monotonic() >= c->ready_at + STABLE_AFTER;
-
-    if (!was_stable)
-        become_unusable(c, o, reason);
-
-    c->phase = PHASE_IDLE;
-    c->survey = survey_free(c->survey);
-    c->connection = connection_free(c->connection);
-
-    if (was_stable) {
-        c->failures = 0;
-        begin(c);
-    } else
-        try_later(c);
-
-    domain_bind_done(d, c);
-    d->changed(d->userdata);
-}
-
-/* ---- Keeping alive --------------------------------------------------------------------------- */
-
-static void on_alive(const connection_answer *answer, void *userdata) {
-    controller *c = userdata;
-
-    c->request = NULL;
-    if (answer->result == -1)
-        return;
-
-    if (answer->result != LDAP_SUCCESS)
-        return connection_fail(c->connection, OUTCOME_AD_NOT_REACHABLE,
-                               "answers no longer, though it is connected");
-    set_timer(c, now_monotonic() + KEEP_ALIVE);
-}
-
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-    static const char *const attributes[] = {"currentTime", NULL};
     controller *c = userdata;
 
     (void) source;
     (void) usec;
 
-    if (c->phase == PHASE_IDLE)
+    if (can_be_tried(c))
         begin(c);
-    else if (c->phase == PHASE_READY)
-        (void) connection_search(c->connection, "", LDAP_SCOPE_BASE, "(objectClass=*)", attributes,
-                                 on_alive, c, &c->request);
     return 0;
 }
 
-/* ---- From a connection to a controller that can be used -------------------------------------- */
-
-static void on_surveyed(outcome o, const char *problem, void *userdata) {
-    controller *c = userdata;
-    domain *d = c->domain;
-
-    if (o != OUTCOME_INVALID)
-        return connection_fail(c->connection, o, problem);
-
-    c->phase = PHASE_READY;
-    c->failures = 0;
-    c->ready_at = now_monotonic();
-    set_timer(c, c->ready_at + KEEP_ALIVE);
-    become_usable(c);
-    d->changed(d->userdata);
-}
-
-static void on_account_refused(controller *c, const bind_refusal *refusal, const char *said) {
-    _cleanup_free_ char *reason =
-        text_format("refuses the agent's account: %s (%s)", refusal->reason, said);
-    _cleanup_free_ char *elsewhere = text_format("is not tried, because %s refused the agent's "
-                                                 "account: %s",
-                                                 c->name, refusal->reason);
-
-    log_event(
-        OUTCOME_SERVICE_ACCOUNT_REFUSED, {"WRITEBACK_DC", c->name},
-        {"WRITEBACK_DOMAIN", c->domain->config->domain},
-        {"WRITEBACK_BIND_DN", c->domain->config->bind_dn},
-        {"WRITEBACK_REASON", reason ? reason + strlen("refuses the agent's account: ") : NULL});
-
-    c->account_refused = true;
-    domain_bind_refused(c->domain, elsewhere,
-                        refusal->is_wrong_password ? PAUSE_WRONG_PASSWORD : PAUSE_REFUSED);
-    connection_fail(c->connection, OUTCOME_AD_CONFIGURATION,
-                    reason ? reason : "refuses the agent's account");
-}
-
-static void on_bound(const connection_answer *answer, void *userdata) {
-    controller *c = userdata;
-    _cleanup_free_ char *said = NULL, *reason = NULL;
-    const bind_refusal *refusal;
-
-    c->request = NULL;
-    if (answer->result == -1)
-        return;
-
-    if (answer->result == LDAP_SUCCESS) {
-        c->phase = PHASE_SURVEYING;
-        if (survey_new(c->connection, c->domain->config->privileged_groups, on_surveyed, c,
-                       &c->survey) < 0)
-            connection_fail(c->connection, OUTCOME_AD_NOT_REACHABLE, "takes no more requests");
-        return domain_bind_done(c->domain, c);
-    }
-
-    said = answer_describe(answer->result, answer->text);
-    refusal = answer_bind_refusal(answer->result, answer->text);
-    if (refusal)
-        return on_account_refused(c, refusal, said ? said : "");
-
-    reason = text_format("did not sign the agent in: %s", said ? said : "");
-    connection_fail(c->connection, OUTCOME_AD_NOT_REACHABLE, reason ? reason : "");
-}
-
 void controller_bind_turn(controller *c) {
-    const directory_config *config;
-
     assert(c);
 
-    if (c->phase != PHASE_WAITING || !connection_is_open(c->connection))
-        return;
-
-    if (now_monotonic() < c->domain->refused_until) {
-        c->account_refused = true;
-        return connection_fail(c->connection, OUTCOME_AD_CONFIGURATION,
-                               c->domain->refusal ? c->domain->refusal : "is not tried");
-    }
-
-    if (!domain_bind_begin(c->domain, c))
-        return;
-
-    config = c->domain->config;
-    c->phase = PHASE_BINDING;
-    if (connection_bind(c->connection, config->bind_dn, config->bind_password, on_bound, c,
-                        &c->request) < 0)
-        connection_fail(c->connection, OUTCOME_AD_NOT_REACHABLE, "takes no requests");
+    if (c->searches)
+        session_bind_turn(c->searches);
+    if (c->writes)
+        session_bind_turn(c->writes);
 }
 
-static void on_opened(void *userdata) {
-    controller *c = userdata;
+void controller_suspect(controller *c) {
+    assert(c);
 
-    c->phase = PHASE_WAITING;
-    controller_bind_turn(c);
+    if (c->phase != PHASE_READY || c->is_suspect)
+        return;
+
+    c->is_suspect = true;
+    session_probe(c->searches);
 }
 
 /* ---- The controller -------------------------------------------------------------------------- */
 
-int controller_new(domain *d, const char *text, controller **ret) {
-    _cleanup_(controller_freep) controller *c = NULL;
+int controller_new(domain *d, const char *text, bool is_discovered, unsigned slot,
+                   controller **ret) {
+    _cleanup_(controller_unrefp) controller *c = NULL;
     int r;
 
     assert(d);
@@ -386,7 +435,10 @@ int controller_new(domain *d, const char *text, controller **ret) {
     if (!c)
         return -ENOMEM;
 
+    c->n_refs = 1;
     c->domain = d;
+    c->is_discovered = is_discovered;
+    c->slot = slot;
     c->status.since = now_realtime();
     c->status.outcome = OUTCOME_INVALID;
     r = parse_name(text, &c->host, &c->port);
@@ -399,6 +451,7 @@ int controller_new(domain *d, const char *text, controller **ret) {
     c->target = (connection_target){.name = c->name,
                                     .host = c->host,
                                     .port = c->port,
+                                    .domain = is_discovered ? d->config->domain : NULL,
                                     .ca_file = d->config->ca_file,
                                     .ca_directory = d->config->ca_directory};
 
@@ -414,13 +467,20 @@ int controller_new(domain *d, const char *text, controller **ret) {
     return 0;
 }
 
-controller *controller_free(controller *c) {
-    if (!c)
+controller *controller_ref(controller *c) {
+    assert(c);
+    c->n_refs++;
+    return c;
+}
+
+controller *controller_unref(controller *c) {
+    if (!c || --c->n_refs > 0)
         return NULL;
 
+    survey_free(c->surveying);
     survey_free(c->survey);
-    connection_request_free(c->request);
-    connection_free(c->connection);
+    session_free(c->searches);
+    session_free(c->writes);
     worker_free(c->resolver);
     sd_event_source_disable_unref(c->timer);
     free(c->name);
@@ -431,9 +491,33 @@ controller *controller_free(controller *c) {
     return NULL;
 }
 
+void controller_retire(controller *c) {
+    assert(c);
+
+    c->is_retired = true;
+    set_state(c, CONTROLLER_GONE);
+    (void) sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
+}
+
+bool controller_is_retired(const controller *c) {
+    assert(c);
+    return c->is_retired;
+}
+
+bool controller_is_ready(const controller *c) {
+    assert(c);
+    return c->phase == PHASE_READY && session_connection(c->searches) &&
+           session_connection(c->writes);
+}
+
 connection *controller_connection(const controller *c) {
     assert(c);
-    return c->phase == PHASE_READY && connection_is_open(c->connection) ? c->connection : NULL;
+    return session_connection(c->searches);
+}
+
+connection *controller_write_connection(const controller *c) {
+    assert(c);
+    return session_connection(c->writes);
 }
 
 const survey_result *controller_survey(const controller *c) {
@@ -443,7 +527,12 @@ const survey_result *controller_survey(const controller *c) {
 
 bool controller_is_busy(const controller *c) {
     assert(c);
-    return c->phase != PHASE_IDLE && !controller_connection(c);
+    return c->phase != PHASE_IDLE && !controller_is_ready(c);
+}
+
+bool controller_is_suspect(const controller *c) {
+    assert(c);
+    return c->is_suspect;
 }
 
 const controller_status *controller_get_status(controller *c) {
@@ -451,12 +540,20 @@ const controller_status *controller_get_status(controller *c) {
 
     c->status.name = c->name;
     c->status.reason = c->reason;
-    if (c->connection)
-        c->status.latency = connection_latency(c->connection);
     return &c->status;
 }
 
 const char *controller_name(const controller *c) {
     assert(c);
     return c->name;
+}
+
+bool controller_is_discovered(const controller *c) {
+    assert(c);
+    return c->is_discovered;
+}
+
+unsigned controller_slot(const controller *c) {
+    assert(c);
+    return c->slot;
 }

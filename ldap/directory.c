@@ -19,6 +19,7 @@ void directory_config_done(directory_config *c) {
 
     free(c->domain);
     free_texts(c->controllers);
+    free(c->site);
     free(c->base_dn);
     free(c->bind_dn);
     secret_free(c->bind_password);
@@ -66,15 +67,16 @@ static int on_state_changed(sd_event_source *source, void *userdata) {
     directory *d = userdata;
 
     (void) source;
-    d->on_state(d, d->userdata);
+    if (d->on_state)
+        d->on_state(d, d->userdata);
+    domain_sweep(&d->domain);
     return 0;
 }
 
 static void on_changed(void *userdata) {
     directory *d = userdata;
 
-    if (d->on_state)
-        (void) sd_event_source_set_enabled(d->state_changed, SD_EVENT_ONESHOT);
+    (void) sd_event_source_set_enabled(d->state_changed, SD_EVENT_ONESHOT);
     calls_wake(d);
     check_rights(d);
 }
@@ -134,11 +136,13 @@ bool directory_needs_policy_hints(const directory *d) {
 
 size_t directory_n_controllers(const directory *d) {
     assert(d);
-    return d->domain.n_controllers;
+    return d->domain.n_controllers + (d->domain.discovery ? 1 : 0);
 }
 
-const controller_status *directory_controller(const directory *d, size_t index) {
+const controller_status *directory_controller(directory *d, size_t index) {
     assert(d);
-    assert(index < d->domain.n_controllers);
-    return controller_get_status(d->domain.controllers[index]);
+    assert(index < directory_n_controllers(d));
+
+    return index < d->domain.n_controllers ? controller_get_status(d->domain.controllers[index])
+                                           : domain_search_status(&d->domain);
 }

@@ -26,7 +26,11 @@ typedef enum directory_policy_hints {
 typedef struct directory_config {
     char *domain;       /* "corp.example" */
     char **controllers; /* host names with an optional :port (636), NULL-terminated, in order of
-                           preference */
+                           preference; may be NULL where DNS is asked */
+    bool discovers;     /* DNS is asked too (SRV) */
+    char *site;         /* whose controllers DNS is asked for first; NULL: found by the directory's
+                           subnets */
+    bool prefers_pdc;   /* the PDC emulator before all others */
     char *base_dn;      /* where accounts are looked for; NULL: the domain's (rootDSE) */
     char *bind_dn;      /* DN or userPrincipalName of the agent's own account */
     secret *bind_password;
@@ -43,6 +47,8 @@ typedef enum controller_state {
     CONTROLLER_UNTRIED,
     CONTROLLER_USABLE,
     CONTROLLER_UNUSABLE,
+    CONTROLLER_GONE, /* it is none of the domain's any more, or none that can be chosen: to be
+                        forgotten */
 } controller_state;
 
 /* One controller, for health and metrics. Strings are borrowed until the next change. */
@@ -61,11 +67,11 @@ typedef void (*directory_state_fn)(directory *d, void *userdata);
 
 /* Keeps `config` (borrowed: must live as long). Connects to every controller and stays connected; a
  * call goes to the first in the list that can be used. Tries again by itself what fails. Logs
- * 35031, 35032, 35033, 35034 on change, and 35039 once, when the agent's account turns out to lack
- * a right on the domain. `on_state` is called when a controller's status changes; it
- * may be NULL. Returns 0; -EINVAL where the configuration lacks domain, controllers, bind DN or
- * bind password, or a controller's name is none; -E2BIG for more than 64 controllers; or another
- * negative errno. */
+ * 35031, 35032, 35033, 35034, 35044 on change, and 35039 once, when the agent's account turns out
+ * to lack a right on the domain. `on_state` is called when a controller's status changes, or which
+ * controllers there are; it may be NULL. Returns 0; -EINVAL where the configuration lacks domain,
+ * controllers, bind DN or bind password, or a controller's name is none; -E2BIG for more than 64
+ * controllers; or another negative errno. */
 int directory_new(sd_event *event, const directory_config *config, directory_state_fn on_state,
                   void *userdata, directory **ret);
 
@@ -76,8 +82,11 @@ directory *directory_free(directory *d);
 const char *directory_domain(const directory *d);
 /* PolicyHints=require. */
 bool directory_needs_policy_hints(const directory *d);
+
+/* Where DNS is asked for controllers, the last one stands for DNS, and is gone as soon as it knows
+ * of some. */
 size_t directory_n_controllers(const directory *d);
-const controller_status *directory_controller(const directory *d, size_t index);
+const controller_status *directory_controller(directory *d, size_t index);
 
 /* ---- Who is meant ---------------------------------------------------------------------------- */
 

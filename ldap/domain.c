@@ -2,15 +2,130 @@
 #include "ldap/domain.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "agent/base/random.h"
+#include "ldap/retry.h"
 #include "ldap/text.h"
+
+/* ---- Which there are ------------------------------------------------------------------------- */
 
 static bool is_complete(const directory_config *c) {
     /* Without a password a simple bind succeeds and is anonymous (RFC 4513 section 5.1.2). */
-    return c->domain && c->controllers && c->controllers[0] && c->bind_dn && *c->bind_dn &&
-           c->bind_password && secret_size(c->bind_password) > 0;
+    return c->domain && (c->discovers || (c->controllers && c->controllers[0])) && c->bind_dn &&
+           *c->bind_dn && c->bind_password && secret_size(c->bind_password) > 0;
+}
+
+static int add(domain *d, const char *name, bool is_discovered) {
+    int r;
+
+    if (d->n_controllers == DOMAIN_CONTROLLERS_MAX)
+        return -E2BIG;
+
+    r = controller_new(d, name, is_discovered, d->next_slot, &d->controllers[d->n_controllers]);
+    if (r < 0)
+        return r;
+
+    d->n_controllers++;
+    d->next_slot = (d->next_slot + 1) % DOMAIN_CONTROLLERS_MAX;
+    return 0;
+}
+
+/* Returns its index, or n_controllers. */
+static size_t find(const domain *d, const char *name) {
+    size_t i = 0;
+
+    while (i < d->n_controllers && (controller_is_retired(d->controllers[i]) ||
+                                    strcasecmp(controller_name(d->controllers[i]), name) != 0))
+        i++;
+    return i;
+}
+
+static void move(domain *d, size_t from, size_t to) {
+    controller *c = d->controllers[from];
+
+    memmove(&d->controllers[to + 1], &d->controllers[to], (from - to) * sizeof(controller *));
+    d->controllers[to] = c;
+}
+
+/* Puts those that DNS told of behind the configured ones and retires the others. */
+static void take_list(domain *d, const discovery_list *found) {
+    size_t n = 0;
+
+    while (n < d->n_controllers && !controller_is_discovered(d->controllers[n]))
+        n++;
+
+    for (size_t i = 0; i < found->n; i++) {
+        size_t at = find(d, found->hosts[i]);
+
+        /* A name in DNS that cannot be one, or more than there is room for, is passed over. */
+        if (at == d->n_controllers && add(d, found->hosts[i], /* is_discovered= */ true) < 0)
+            continue;
+        if (at >= n)
+            move(d, at, n++);
+    }
+
+    for (; n < d->n_controllers; n++)
+        controller_retire(d->controllers[n]);
+}
+
+static void on_discovered(const discovery_list *found, const char *problem, void *userdata) {
+    domain *d = userdata;
+
+    if (found) {
+        take_list(d, found);
+        text_replace(&d->search_problem, NULL);
+        domain_wake(d);
+    } else {
+        if (!d->search_problem || strcmp(d->search_problem, problem) != 0)
+            log_event(OUTCOME_CONTROLLERS_NOT_FOUND, {"WRITEBACK_DOMAIN", d->config->domain},
+                      {"WRITEBACK_REASON", problem});
+        text_replace(&d->search_problem, problem);
+    }
+    d->changed(d->userdata);
+}
+
+static bool has_controllers(const domain *d) {
+    for (size_t i = 0; i < d->n_controllers; i++)
+        if (!controller_is_retired(d->controllers[i]))
+            return true;
+    return false;
+}
+
+const controller_status *domain_search_status(domain *d) {
+    controller_state state = CONTROLLER_UNTRIED;
+
+    assert(d);
+
+    if (!d->discovery)
+        return NULL;
+
+    if (has_controllers(d))
+        state = CONTROLLER_GONE;
+    else if (d->search_problem)
+        state = CONTROLLER_UNUSABLE;
+
+    if (d->search_status.state != state)
+        d->search_status.since = now_realtime();
+    d->search_status.state = state;
+    d->search_status.name = discovery_name(d->discovery);
+    d->search_status.outcome =
+        state == CONTROLLER_UNUSABLE ? OUTCOME_AD_NOT_REACHABLE : OUTCOME_INVALID;
+    d->search_status.reason = d->search_problem;
+    return &d->search_status;
+}
+
+bool domain_wants_site(const domain *d) {
+    return d->discovery && !d->config->site;
+}
+
+void domain_set_site(domain *d, const char *site) {
+    if (domain_wants_site(d))
+        discovery_set_site(d->discovery, site);
 }
 
 int domain_init(domain *d, sd_event *event, const directory_config *config,
@@ -23,38 +138,63 @@ int domain_init(domain *d, sd_event *event, const directory_config *config,
 
     *d = (domain){
         .event = sd_event_ref(event), .config = config, .changed = changed, .userdata = userdata};
+    d->search_status.since = now_realtime();
     if (!is_complete(config))
         return -EINVAL;
 
-    for (char **text = config->controllers; *text; text++) {
-        if (d->n_controllers == DOMAIN_CONTROLLERS_MAX)
-            return -E2BIG;
-        r = controller_new(d, *text, &d->controllers[d->n_controllers]);
+    for (char **text = config->controllers; text && *text; text++) {
+        r = add(d, *text, /* is_discovered= */ false);
         if (r < 0)
             return r;
-        d->n_controllers++;
+    }
+
+    if (config->discovers) {
+        r = discovery_new(event, config->domain, config->site, config->prefers_pdc, on_discovered,
+                          d, &d->discovery);
+        if (r < 0)
+            return r;
     }
 
     domain_wake(d);
     return 0;
 }
 
-void domain_done(domain *d) {
+void domain_sweep(domain *d) {
+    size_t n = 0;
+
     assert(d);
 
     for (size_t i = 0; i < d->n_controllers; i++)
-        controller_free(d->controllers[i]);
+        if (controller_is_retired(d->controllers[i]))
+            controller_unref(d->controllers[i]);
+        else
+            d->controllers[n++] = d->controllers[i];
+    d->n_controllers = n;
+}
+
+void domain_done(domain *d) {
+    size_t n = d->n_controllers;
+
+    assert(d);
+
+    /* None of them gets the turn to bind any more. */
     d->n_controllers = 0;
+    d->discovery = discovery_free(d->discovery);
+    for (size_t i = 0; i < n; i++)
+        controller_unref(d->controllers[i]);
     free(d->refusal);
-    d->refusal = NULL;
+    free(d->search_problem);
+    d->refusal = d->search_problem = NULL;
     d->event = sd_event_unref(d->event);
 }
 
-bool domain_bind_begin(domain *d, controller *c) {
-    if (d->binding && d->binding != c)
+/* ---- The agent's account --------------------------------------------------------------------- */
+
+bool domain_bind_begin(domain *d, session *s) {
+    if (d->binding && d->binding != s)
         return false;
 
-    d->binding = c;
+    d->binding = s;
     return true;
 }
 
@@ -63,33 +203,77 @@ static void next_turn(domain *d) {
         controller_bind_turn(d->controllers[i]);
 }
 
-void domain_bind_done(domain *d, controller *c) {
-    if (d->binding != c)
+void domain_bind_done(domain *d, session *s) {
+    if (d->binding != s)
         return;
 
     d->binding = NULL;
     next_turn(d);
 }
 
-void domain_bind_refused(domain *d, const char *refusal, usec_t pause) {
-    d->refused_until = now_monotonic() + pause;
-    text_replace(&d->refusal, refusal);
+void domain_bind_accepted(domain *d, session *s) {
+    d->refusals = 0;
+    d->refused_until = 0;
+    domain_bind_done(d, s);
 }
+
+void domain_bind_refused(domain *d, const char *name, const bind_refusal *refusal) {
+    _cleanup_free_ char *text = NULL;
+    char date[RFC3339_MAX];
+    usec_t pause;
+
+    pause = retry_account(refusal->is_wrong_password, ++d->refusals, random_number());
+    if (pause == USEC_INFINITY) {
+        d->refused_until = USEC_INFINITY;
+        (void) snprintf(d->prospect, sizeof(d->prospect),
+                        "; it is not tried again until the configuration is reloaded");
+    } else {
+        d->refused_until = now_monotonic() + pause;
+        (void) snprintf(d->prospect, sizeof(d->prospect), "; it is tried again after %s",
+                        rfc3339_utc(now_realtime() + pause, date));
+    }
+
+    text = text_format("is not tried, because %s refused the agent's account: %s%s", name,
+                       refusal->reason, d->prospect);
+    text_replace(&d->refusal, text);
+}
+
+const char *domain_bind_prospect(const domain *d) {
+    return d->prospect;
+}
+
+/* ---- Which to ask ---------------------------------------------------------------------------- */
 
 void domain_wake(domain *d) {
     for (size_t i = 0; i < d->n_controllers; i++)
         controller_wake(d->controllers[i]);
 }
 
+static bool can_be_asked(const controller *c, bool need_hints) {
+    return controller_is_ready(c) && !controller_is_retired(c) &&
+           (!need_hints || controller_survey(c)->policy_hints);
+}
+
 /* How much a controller is wanted; 0: it cannot be asked. */
-static unsigned rank(const controller *c, unsigned attempts, bool need_hints,
+static unsigned rank(const domain *d, const controller *c, unsigned attempts, bool need_hints,
                      const char *preferred) {
-    if (!controller_connection(c) || attempts >= DOMAIN_ATTEMPTS_MAX ||
-        (need_hints && !controller_survey(c)->policy_hints))
+    if (attempts >= DOMAIN_ATTEMPTS_MAX || !can_be_asked(c, need_hints))
         return 0;
 
-    return 1 + (attempts == 0 ? 2u : 0u) +
-           (preferred && strcmp(preferred, controller_name(c)) == 0 ? 1u : 0u);
+    return 1 + (attempts == 0 ? 8u : 0u) + (controller_is_suspect(c) ? 0u : 4u) +
+           (preferred && strcmp(preferred, controller_name(c)) == 0 ? 2u : 0u) +
+           (d->config->prefers_pdc && controller_survey(c)->is_pdc ? 1u : 0u);
+}
+
+bool domain_has_another(const domain *d, const domain_attempts *attempts, bool need_hints) {
+    for (size_t i = 0; i < d->n_controllers; i++) {
+        const controller *c = d->controllers[i];
+
+        if (attempts->n[controller_slot(c)] == 0 && !controller_is_suspect(c) &&
+            can_be_asked(c, need_hints))
+            return true;
+    }
+    return false;
 }
 
 controller *domain_pick(domain *d, domain_attempts *attempts, bool need_hints,
@@ -104,20 +288,25 @@ controller *domain_pick(domain *d, domain_attempts *attempts, bool need_hints,
     *ret_wait = false;
     for (size_t i = 0; i < d->n_controllers; i++) {
         controller *c = d->controllers[i];
-        unsigned r = rank(c, attempts->n[i], need_hints, preferred);
+        unsigned tried = attempts->n[controller_slot(c)];
+        unsigned r = rank(d, c, tried, need_hints, preferred);
 
         if (r > best_rank) {
             best = i;
             best_rank = r;
         }
-        if (controller_is_busy(c) && attempts->n[i] < DOMAIN_ATTEMPTS_MAX)
+        if (controller_is_busy(c) && !controller_is_retired(c) && tried < DOMAIN_ATTEMPTS_MAX)
             *ret_wait = true;
     }
+
+    /* DNS is being asked for the first time. */
+    if (d->n_controllers == 0 && d->discovery && !d->search_problem)
+        *ret_wait = true;
 
     if (best_rank == 0)
         return NULL;
 
-    attempts->n[best]++;
+    attempts->n[controller_slot(d->controllers[best])]++;
     return d->controllers[best];
 }
 
@@ -133,6 +322,8 @@ char *domain_explain(domain *d, bool need_hints, outcome *ret_outcome) {
         _cleanup_free_ char *one = NULL;
         outcome its = s->outcome;
 
+        if (s->state == CONTROLLER_GONE)
+            continue;
         if (s->state == CONTROLLER_UNUSABLE)
             one = text_format("%s: %s", s->name, s->reason ? s->reason : "memory is short");
         else if (need_hints && s->state == CONTROLLER_USABLE && !s->has_policy_hints) {
@@ -153,6 +344,11 @@ char *domain_explain(domain *d, bool need_hints, outcome *ret_outcome) {
             o = its;
     }
 
+    if (o == OUTCOME_INVALID) {
+        o = OUTCOME_AD_NOT_REACHABLE;
+        text = d->search_problem ? strdup(d->search_problem)
+                                 : strdup("no writable domain controller is known");
+    }
     *ret_outcome = o;
     return text;
 }

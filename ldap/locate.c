@@ -66,8 +66,10 @@ static void on_groups(const connection_answer *answer, void *userdata) {
 static void look_at_groups(locate_call *l) {
     static const char *const attributes[] = {"tokenGroups", NULL};
 
-    if (connection_search(call_connection(&l->call), l->found->dn, LDAP_SCOPE_BASE,
-                          "(objectClass=*)", attributes, on_groups, l, &l->call.request) < 0)
+    connection *c = call_connection(&l->call);
+
+    if (!c || connection_search(c, l->found->dn, LDAP_SCOPE_BASE, "(objectClass=*)", attributes,
+                                on_groups, l, &l->call.request) < 0)
         call_try_next(&l->call, "takes no more requests");
 }
 
@@ -149,11 +151,15 @@ static void on_searched(const connection_answer *answer, void *userdata) {
 static int search(locate_call *l) {
     _cleanup_free_ char *filter = filter_for_account(&l->id, l->anchor);
 
+    connection *c = call_connection(&l->call);
+
     if (!filter)
         return -ENOMEM;
+    if (!c)
+        return -ENOTCONN;
 
-    return connection_search(call_connection(&l->call), base_dn(l), LDAP_SCOPE_SUBTREE, filter,
-                             account_attributes, on_searched, l, &l->call.request);
+    return connection_search(c, base_dn(l), LDAP_SCOPE_SUBTREE, filter, account_attributes,
+                             on_searched, l, &l->call.request);
 }
 
 /* ---- The call -------------------------------------------------------------------------------- */
@@ -176,7 +182,8 @@ static void done(directory_call *call) {
 
 int directory_locate(directory *d, const directory_identifier *id, usec_t deadline,
                      directory_done_fn fn, void *userdata, directory_call **ret) {
-    static const call_class class = {.size = sizeof(locate_call), .begin = begin, .done = done};
+    static const call_class class = {
+        .size = sizeof(locate_call), .begin = begin, .done = done, .only_reads = true};
     directory_call *call;
     locate_call *l;
     const char *why;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Setting a password: one modify with all that belongs together; then, on the same connection, a
+/* Setting a password: one modify with all that belongs together; then, on the same controller, a
  * look at what it came to, and must-change as a modify of its own, since with policy hints servers
  * refuse the two together as too young. A refusal by the policy is followed by a look at the
  * policy; one for a missing right, by a look at the rights. */
@@ -60,7 +60,7 @@ static void set_must_change(reset_call *r) {
                            .mod_type = (char[]){"pwdLastSet"},
                            .mod_values = (char *[]){(char[]){"0"}, NULL}};
     LDAPMod *mods[] = {&must_change, NULL};
-    connection *c = call_connection(&r->call);
+    connection *c = call_write_connection(&r->call);
 
     if (!c || connection_modify(c, target(r), mods, NULL, "a must-change at next sign-in",
                                 on_must_change_set, r, &r->call.request) < 0)
@@ -254,7 +254,7 @@ static int send_reset(reset_call *r) {
     LDAPControl hints = {.ldctl_value = {.bv_len = sizeof(POLICY_HINTS_VALUE) - 1,
                                          .bv_val = (char[]){POLICY_HINTS_VALUE}}};
     const char *oid = controller_survey(r->call.controller)->policy_hints;
-    connection *c = call_connection(&r->call);
+    connection *c = call_write_connection(&r->call);
     int e;
 
     if (!c)

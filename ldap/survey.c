@@ -6,6 +6,7 @@
 
 #include "ldap/answer.h"
 #include "ldap/entry.h"
+#include "ldap/site.h"
 #include "ldap/text.h"
 
 /* MS-ADTS 3.1.1.3.4.1.27 and 3.1.1.3.4.3.6 */
@@ -18,7 +19,8 @@
 struct survey {
     connection *connection;
     connection_request *request;
-    char *const *groups;
+    survey_questions questions;
+    char *service, *configuration; /* DNs */
     survey_done_fn done;
     void *userdata;
     survey_result result;
@@ -49,7 +51,7 @@ static void ask_for_group(survey *s);
 
 static void on_group(const connection_answer *answer, void *userdata) {
     survey *s = userdata;
-    const char *dn = s->groups[s->result.n_groups];
+    const char *dn = s->questions.groups[s->result.n_groups];
     security_id *group = &s->result.groups[s->result.n_groups];
     ssize_t size = -ENODATA;
 
@@ -72,15 +74,83 @@ static void on_group(const connection_answer *answer, void *userdata) {
 static void ask_for_group(survey *s) {
     static const char *const attributes[] = {"objectSid", NULL};
 
-    if (!s->groups || !s->groups[s->result.n_groups])
+    if (!s->questions.groups || !s->questions.groups[s->result.n_groups])
         return refuse(s, OUTCOME_INVALID, "");
 
-    if (connection_search(s->connection, s->groups[s->result.n_groups], LDAP_SCOPE_BASE,
+    if (connection_search(s->connection, s->questions.groups[s->result.n_groups], LDAP_SCOPE_BASE,
                           "(objectClass=group)", attributes, on_group, s, &s->request) < 0)
         refuse(s, OUTCOME_AD_NOT_REACHABLE, "takes no more requests");
 }
 
+/* ---- This host's site ------------------------------------------------------------------------ */
+
+/* A site that nobody knows is no reason to refuse a controller. */
+static void on_subnets(const connection_answer *answer, void *userdata) {
+    survey *s = userdata;
+    entry subnets[CONNECTION_ENTRIES_MAX];
+
+    s->request = NULL;
+    if (answer->result == -1)
+        return;
+
+    for (size_t i = 0; i < answer->n_entries; i++)
+        subnets[i] = (entry){answer->ld, answer->entries[i]};
+    s->result.site = site_of_subnets(subnets, answer->n_entries);
+    ask_for_group(s);
+}
+
+static void ask_for_site(survey *s) {
+    static const char *const attributes[] = {"cn", "siteObject", NULL};
+    struct sockaddr_storage address;
+    _cleanup_free_ char *filter = NULL, *base = NULL;
+
+    if (!s->questions.wants_site || !s->configuration ||
+        connection_local_address(s->connection, &address) < 0)
+        return ask_for_group(s);
+
+    filter = site_subnet_filter((const struct sockaddr *) &address);
+    base = text_format("CN=Subnets,CN=Sites,%s", s->configuration);
+    if (!filter || !base)
+        return ask_for_group(s);
+
+    if (connection_search(s->connection, base, LDAP_SCOPE_ONELEVEL, filter, attributes, on_subnets,
+                          s, &s->request) < 0)
+        refuse(s, OUTCOME_AD_NOT_REACHABLE, "takes no more requests");
+}
+
+/* ---- The PDC emulator ------------------------------------------------------------------------ */
+
+static void on_role_owner(const connection_answer *answer, void *userdata) {
+    survey *s = userdata;
+    _cleanup_free_ char *owner = NULL;
+
+    s->request = NULL;
+    if (answer->result == -1)
+        return;
+
+    if (answer->n_entries == 1)
+        owner = entry_text((entry){answer->ld, answer->entries[0]}, "fSMORoleOwner");
+    s->result.is_pdc = owner && strcasecmp(owner, s->service) == 0;
+    ask_for_site(s);
+}
+
+static void ask_for_role_owner(survey *s) {
+    static const char *const attributes[] = {"fSMORoleOwner", NULL};
+
+    if (!s->questions.wants_pdc)
+        return ask_for_site(s);
+
+    if (connection_search(s->connection, s->result.naming_context, LDAP_SCOPE_BASE,
+                          "(objectClass=*)", attributes, on_role_owner, s, &s->request) < 0)
+        refuse(s, OUTCOME_AD_NOT_REACHABLE, "takes no more requests");
+}
+
 /* ---- Read-only or not ------------------------------------------------------------------------ */
+
+static void refuse_read_only(survey *s) {
+    s->result.is_read_only = true;
+    refuse(s, OUTCOME_AD_CONFIGURATION, READ_ONLY);
+}
 
 static void on_service(const connection_answer *answer, void *userdata) {
     survey *s = userdata;
@@ -100,15 +170,15 @@ static void on_service(const connection_answer *answer, void *userdata) {
     }
     if ((read_only && strcmp(read_only, "TRUE") == 0) ||
         (category && strncasecmp(category, "CN=NTDS-DSA-RO,", 15) == 0))
-        return refuse(s, OUTCOME_AD_CONFIGURATION, READ_ONLY);
+        return refuse_read_only(s);
 
-    ask_for_group(s);
+    ask_for_role_owner(s);
 }
 
-static void ask_for_service(survey *s, const char *dn) {
+static void ask_for_service(survey *s) {
     static const char *const attributes[] = {"msDS-isRODC", "objectCategory", NULL};
 
-    if (connection_search(s->connection, dn, LDAP_SCOPE_BASE, "(objectClass=*)", attributes,
+    if (connection_search(s->connection, s->service, LDAP_SCOPE_BASE, "(objectClass=*)", attributes,
                           on_service, s, &s->request) < 0)
         refuse(s, OUTCOME_AD_NOT_REACHABLE, "takes no more requests");
 }
@@ -121,7 +191,6 @@ static bool has(entry e, const char *attribute, const char *value) {
 
 static void on_root(const connection_answer *answer, void *userdata) {
     survey *s = userdata;
-    _cleanup_free_ char *service = NULL;
     entry e;
 
     s->request = NULL;
@@ -132,8 +201,9 @@ static void on_root(const connection_answer *answer, void *userdata) {
 
     e = (entry){answer->ld, answer->entries[0]};
     s->result.naming_context = entry_text(e, "defaultNamingContext");
-    service = entry_text(e, "dsServiceName");
-    if (!s->result.naming_context || !service)
+    s->service = entry_text(e, "dsServiceName");
+    s->configuration = entry_text(e, "configurationNamingContext");
+    if (!s->result.naming_context || !s->service)
         return refuse(s, OUTCOME_AD_CONFIGURATION, "is no Active Directory domain controller");
 
     /* Without it the agent can do all but tell its rights. */
@@ -142,30 +212,27 @@ static void on_root(const connection_answer *answer, void *userdata) {
     if (has(e, "isSynchronized", "FALSE"))
         return refuse(s, OUTCOME_AD_NOT_REACHABLE, "has not finished its first replication");
     if (has(e, "supportedCapabilities", CAPABILITY_READ_ONLY))
-        return refuse(s, OUTCOME_AD_CONFIGURATION, READ_ONLY);
+        return refuse_read_only(s);
 
     if (has(e, "supportedControl", POLICY_HINTS_OID))
         s->result.policy_hints = POLICY_HINTS_OID;
     else if (has(e, "supportedControl", POLICY_HINTS_DEPRECATED_OID))
         s->result.policy_hints = POLICY_HINTS_DEPRECATED_OID;
 
-    ask_for_service(s, service);
+    ask_for_service(s);
 }
 
-int survey_new(connection *c, char *const *groups, survey_done_fn done, void *userdata,
-               survey **ret) {
-    static const char *const attributes[] = {"defaultNamingContext",
-                                             "dsServiceName",
-                                             "isSynchronized",
-                                             "supportedCapabilities",
-                                             "supportedControl",
-                                             "tokenGroups",
-                                             NULL};
+int survey_new(connection *c, const survey_questions *questions, survey_done_fn done,
+               void *userdata, survey **ret) {
+    static const char *const attributes[] = {
+        "defaultNamingContext",  "configurationNamingContext", "dsServiceName", "isSynchronized",
+        "supportedCapabilities", "supportedControl",           "tokenGroups",   NULL};
     _cleanup_(survey_freep) survey *s = NULL;
     size_t n = 0;
     int r;
 
     assert(c);
+    assert(questions);
     assert(done);
     assert(ret);
 
@@ -174,11 +241,11 @@ int survey_new(connection *c, char *const *groups, survey_done_fn done, void *us
         return -ENOMEM;
 
     s->connection = c;
-    s->groups = groups;
+    s->questions = *questions;
     s->done = done;
     s->userdata = userdata;
 
-    while (groups && groups[n])
+    while (questions->groups && questions->groups[n])
         n++;
     s->result.groups = calloc(n + 1, sizeof(security_id));
     if (!s->result.groups)
@@ -198,7 +265,10 @@ survey *survey_free(survey *s) {
         return NULL;
 
     connection_request_free(s->request);
+    free(s->service);
+    free(s->configuration);
     free(s->result.naming_context);
+    free(s->result.site);
     free(s->result.groups);
     free(s->result.token);
     free(s);

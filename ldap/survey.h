@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A first look at a controller: what it is, what it can, and which groups are privileged.
+/* A first look at a controller: what it is, what it can, which groups are privileged; and which
+ * site this host is in.
  *
  * Nothing here logs. */
 
@@ -15,7 +16,10 @@
 typedef struct survey_result {
     char *naming_context;     /* of the domain */
     const char *policy_hints; /* OID of the control; NULL: the controller has none */
-    security_id *groups;      /* of the configuration's privileged groups, in its order */
+    bool is_read_only;
+    bool is_pdc;         /* the domain's PDC emulator; where that was asked for */
+    char *site;          /* this host's; NULL: not asked for, or not known */
+    security_id *groups; /* of the configuration's privileged groups, in its order */
     size_t n_groups;
     security_id *token; /* whom the agent is in this session: its account and all its groups */
     size_t n_token;
@@ -27,14 +31,18 @@ typedef struct survey survey;
  * its name, borrowed. The callee may free the survey. */
 typedef void (*survey_done_fn)(outcome o, const char *problem, void *userdata);
 
+/* Borrowed as long as the survey lives. */
+typedef struct survey_questions {
+    char *const *groups; /* DNs, NULL-terminated; may be NULL */
+    bool wants_pdc, wants_site;
+} survey_questions;
+
 /* Begins to look, over a bound connection.
- *
- * groups   DNs, NULL-terminated; may be NULL; borrowed
  *
  * Returns 0 or negative errno; `done` is not called from here. Where the connection is lost, `done`
  * is not called at all. */
-int survey_new(connection *c, char *const *groups, survey_done_fn done, void *userdata,
-               survey **ret);
+int survey_new(connection *c, const survey_questions *questions, survey_done_fn done,
+               void *userdata, survey **ret);
 survey *survey_free(survey *s);
 
 const survey_result *survey_get(const survey *s);

@@ -11,7 +11,7 @@
 
 struct tls_session {
     SSL *ssl;
-    char *host;
+    char *host, *domain;
     const char *ca;
     char *problem;
     outcome problem_outcome;
@@ -117,12 +117,20 @@ static usec_t time_of(const ASN1_TIME *t) {
     return seconds < 0 ? 0 : (usec_t) seconds * USEC_PER_SEC;
 }
 
-static char *describe_wrong_name(X509 *certificate, const char *subject, const char *host) {
+/* What an administrator needs to know of a certificate, whatever is wrong with it. */
+static char *certificate_text(const tls_session *s, X509 *certificate) {
+    _cleanup_free_ char *subject = name_text(X509_get_subject_name(certificate));
+    _cleanup_free_ char *issuer = name_text(X509_get_issuer_name(certificate));
     _cleanup_free_ char *names = alternative_names_text(certificate);
+    char from[RFC3339_MAX], until[RFC3339_MAX];
 
-    return text_format(
-        "bears a certificate for another name: it is for %s (subject %s), not for %s",
-        names ? names : "no DNS name", subject, host);
+    if (!subject || !issuer)
+        return NULL;
+
+    return text_format("subject %s, issuer %s, names %s, valid from %s until %s, checked with %s",
+                       subject, issuer, names ? names : "none",
+                       rfc3339_utc(time_of(X509_get0_notBefore(certificate)), from),
+                       rfc3339_utc(time_of(X509_get0_notAfter(certificate)), until), s->ca);
 }
 
 static bool is_trust_error(int error) {
@@ -134,37 +142,36 @@ static bool is_trust_error(int error) {
 }
 
 static char *describe_certificate(const tls_session *s, X509 *certificate, int error, int depth) {
-    _cleanup_free_ char *subject = name_text(X509_get_subject_name(certificate));
-    _cleanup_free_ char *issuer = name_text(X509_get_issuer_name(certificate));
+    _cleanup_free_ char *known = certificate_text(s, certificate);
     const char *whose = depth == 0 ? "certificate" : "CA certificate";
     char date[RFC3339_MAX];
 
-    if (!subject || !issuer)
+    if (!known)
         return NULL;
 
     if (error == X509_V_ERR_HOSTNAME_MISMATCH || error == X509_V_ERR_IP_ADDRESS_MISMATCH)
-        return describe_wrong_name(certificate, subject, s->host);
+        return text_format("bears a certificate for another name: it is not for %s (%s)", s->host,
+                           known);
 
     if (error == X509_V_ERR_CERT_HAS_EXPIRED)
-        return text_format("bears a %s that expired on %s (subject %s, issuer %s)", whose,
-                           rfc3339_utc(time_of(X509_get0_notAfter(certificate)), date), subject,
-                           issuer);
+        return text_format("bears a %s that expired on %s (%s)", whose,
+                           rfc3339_utc(time_of(X509_get0_notAfter(certificate)), date), known);
 
     if (error == X509_V_ERR_CERT_NOT_YET_VALID)
-        return text_format(
-            "bears a %s that is not valid before %s, which this host's clock has not "
-            "reached (subject %s, issuer %s)",
-            whose, rfc3339_utc(time_of(X509_get0_notBefore(certificate)), date), subject, issuer);
+        return text_format("bears a %s that is not valid before %s, which this host's clock has "
+                           "not reached (%s)",
+                           whose, rfc3339_utc(time_of(X509_get0_notBefore(certificate)), date),
+                           known);
 
     if (is_trust_error(error))
         return text_format(
-            "bears a certificate that is not trusted: %s (subject %s, issuer %s), %s is not in %s",
-            X509_verify_cert_error_string(error), subject, issuer,
-            error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ? "which" : "the CA of which", s->ca);
+            "bears a certificate that is not trusted: %s; %s is not in %s (%s)",
+            X509_verify_cert_error_string(error),
+            error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ? "it" : "the CA that issued it", s->ca,
+            known);
 
-    return text_format(
-        "bears a %s that cannot be used: %s (subject %s, issuer %s, checked with %s)", whose,
-        X509_verify_cert_error_string(error), subject, issuer, s->ca);
+    return text_format("bears a %s that cannot be used: %s (%s)", whose,
+                       X509_verify_cert_error_string(error), known);
 }
 
 /* OpenSSL calls it for each certificate and each thing wrong with it. The first one counts: the
@@ -198,7 +205,8 @@ static bool set_expected_name(SSL *ssl, char *host) {
            SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
-int tls_session_new(SSL_CTX *ctx, int fd, const char *host, const char *ca, tls_session **ret) {
+int tls_session_new(SSL_CTX *ctx, int fd, const char *host, const char *domain, const char *ca,
+                    tls_session **ret) {
     _cleanup_(tls_session_freep) tls_session *s = NULL;
 
     assert(ctx);
@@ -214,8 +222,10 @@ int tls_session_new(SSL_CTX *ctx, int fd, const char *host, const char *ca, tls_
     s->ca = ca;
     s->problem_outcome = OUTCOME_AD_NOT_REACHABLE;
     s->host = strdup(host);
+    s->domain = domain ? strdup(domain) : NULL;
     s->ssl = SSL_new(ctx);
-    if (!s->host || !s->ssl || SSL_set_fd(s->ssl, fd) != 1 || !set_expected_name(s->ssl, s->host))
+    if (!s->host || !s->domain != !domain || !s->ssl || SSL_set_fd(s->ssl, fd) != 1 ||
+        !set_expected_name(s->ssl, s->host))
         return -ENOMEM;
 
     (void) SSL_set_app_data(s->ssl, s);
@@ -235,6 +245,7 @@ tls_session *tls_session_free(tls_session *s) {
     ERR_clear_error();
     free(s->problem);
     free(s->host);
+    free(s->domain);
     free(s);
     return NULL;
 }
@@ -286,6 +297,23 @@ static void note_handshake_problem(tls_session *s, int ssl_error) {
         s->problem = describe_protocol_error(ERR_peek_error(), &s->problem_outcome);
 }
 
+/* OpenSSL checks one name; this is the second. */
+static int check_domain(tls_session *s) {
+    _cleanup_free_ char *known = NULL;
+    X509 *certificate = SSL_get0_peer_certificate(s->ssl);
+
+    if (!s->domain ||
+        X509_check_host(certificate, s->domain, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1)
+        return 0;
+
+    known = certificate_text(s, certificate);
+    s->problem_outcome = OUTCOME_AD_CONFIGURATION;
+    s->problem = text_format("bears a certificate that does not name the domain %s, as one must "
+                             "that only DNS told of (%s)",
+                             s->domain, known ? known : "?");
+    return -EPROTO;
+}
+
 int tls_session_handshake(tls_session *s) {
     int r, e;
 
@@ -296,7 +324,7 @@ int tls_session_handshake(tls_session *s) {
     r = SSL_do_handshake(s->ssl);
     s->wants_write = false;
     if (r == 1)
-        return 0;
+        return check_domain(s);
 
     e = SSL_get_error(s->ssl, r);
     if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE) {

@@ -28,12 +28,14 @@ static inline SSL_CTX *tls_context_free(SSL_CTX *ctx) {
 
 typedef struct tls_session tls_session;
 
-/* fd     a connected non-blocking socket, borrowed: must outlive the session
- * host   the name (or address) in the controller's certificate
- * ca     where the trusted CAs came from, for the texts; borrowed
+/* fd       a connected non-blocking socket, borrowed: must outlive the session
+ * host     the name (or address) in the controller's certificate
+ * domain   a second name that it must bear; NULL: none
+ * ca       where the trusted CAs came from, for the texts; borrowed
  *
  * Returns 0 or -ENOMEM. */
-int tls_session_new(SSL_CTX *ctx, int fd, const char *host, const char *ca, tls_session **ret);
+int tls_session_new(SSL_CTX *ctx, int fd, const char *host, const char *domain, const char *ca,
+                    tls_session **ret);
 
 /* Says goodbye to the peer where the socket takes it, and frees. Takes NULL, returns NULL. */
 tls_session *tls_session_free(tls_session *s);

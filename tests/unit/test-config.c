@@ -146,6 +146,13 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
         {"Controllers=dc1", "Controllers=ldaps://dc1",
          "12: Controllers=ldaps://dc1.corp.example: "},
         {"Controllers=dc1.corp.example", "Controllers=localhost", "12: Controllers=localhost: "},
+        {"Controllers=dc1.corp.example dc2.corp.example:1636", "Discover=no",
+         "11: [Directory \"corp.example\"] has no Controllers=, and Discover=no"},
+        {"PolicyHints=", "Discover=maybe\nPolicyHints=",
+         "14: Discover=maybe: expected is yes or no"},
+        {"PolicyHints=", "Site=Berlin,CN=x\nPolicyHints=",
+         "14: Site=Berlin,CN=x is no name of a site"},
+        {"PolicyHints=", "Prefer=dc1\nPolicyHints=", "14: Prefer=dc1: expected is pdc"},
         {"Url=https:", "Url=http:",
          "19: Url=http://login.microsoftonline.com/t/v2.0: expected is an https"},
         {"BindDn=", "BindPasswordCredential=nowhere\nBindDn=",
@@ -170,6 +177,30 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
         if (!why || strncmp(why, expected, strlen(expected)) != 0)
             fail_msg("expected: %s\ngot:      %s", expected, why ? why : "(nothing)");
     }
+}
+
+static void dns_is_asked_where_no_controller_is_named_or_it_is_wished(void **state) {
+    _cleanup_free_ char *none = with("Controllers=dc1.corp.example dc2.corp.example:1636\n", "");
+    _cleanup_free_ char *both = with("BindDn=", "Discover=yes\nSite=Berlin-2\nPrefer=pdc\nBindDn=");
+    _cleanup_(config_freep) config *named = NULL, *asked = NULL, *beside = NULL;
+    _cleanup_free_ char *why = NULL;
+
+    (void) state;
+
+    assert_int_equal(load("e.conf", good, &named, &why), 0);
+    assert_false(named->directories[0].discovers);
+    assert_false(named->directories[0].prefers_pdc);
+
+    assert_int_equal(load("e.conf", none, &asked, &why), 0);
+    assert_true(asked->directories[0].discovers);
+    assert_null(asked->directories[0].controllers);
+    assert_null(asked->directories[0].site);
+
+    assert_int_equal(load("e.conf", both, &beside, &why), 0);
+    assert_true(beside->directories[0].discovers);
+    assert_true(beside->directories[0].prefers_pdc);
+    assert_string_equal(beside->directories[0].site, "Berlin-2");
+    assert_string_equal(beside->directories[0].controllers[0], "dc1.corp.example");
 }
 
 static void a_line_too_long_is_refused_not_cut(void **state) {
@@ -214,6 +245,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_written_down_is_read),
         cmocka_unit_test(what_is_wrong_is_told_with_line_and_cure),
+        cmocka_unit_test(dns_is_asked_where_no_controller_is_named_or_it_is_wished),
         cmocka_unit_test(a_line_too_long_is_refused_not_cut),
         cmocka_unit_test(a_drop_in_replaces_and_is_named_in_errors),
         cmocka_unit_test(a_missing_file_is_named),

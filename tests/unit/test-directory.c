@@ -442,7 +442,7 @@ static void refused_binds_are_told_apart(void **state) {
         {49, ACCEPT_ERROR "775, v1db1", 0x775, false},
         {49, ACCEPT_ERROR "51f, v1db1", 0x51f, false},
         {49, "80090346: LdapErr: DSID-0C090711, comment: AcceptSecurityContext error, data 35b",
-         0x35b, false},
+         0x80090346, false},
         {49,
          "80090346: LdapErr: DSID-0C09056D, comment: AcceptSecurityContext error, data 80090346",
          0x80090346, false},

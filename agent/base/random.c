@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/random.h"
+
+#include <sys/random.h>
+
+uint32_t random_number(void) {
+    uint32_t number;
+
+    return getrandom(&number, sizeof(number), GRND_NONBLOCK) == sizeof(number) ? number : 0;
+}
