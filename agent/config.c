@@ -13,6 +13,8 @@
 
 #define DEFAULT_STATE_DIRECTORY LOCALSTATEDIR "/lib/writeback"
 #define DEFAULT_HEALTH_LISTEN "127.0.0.1:8404"
+static const rate default_request_rate = {3000, USEC_PER_MINUTE};
+static const rate default_account_rate = {10, 10 * USEC_PER_MINUTE};
 
 /* What is being read, and the first thing found wrong with it. */
 typedef struct reader {
@@ -358,7 +360,20 @@ static void read_issuer(reader *r, config_section *s) {
     i->proxy = get_text(r, s, "Proxy");
 }
 
+/* Leaves *ret as it is where the setting is not there. */
+static void get_rate(reader *r, config_section *s, const char *key, rate *ret) {
+    config_setting *setting = take(r, s, key);
+
+    if (setting && rate_parse(setting->value, ret) < 0)
+        fail(r, -EINVAL, &setting->place,
+             "%s=%s: expected is a number per time, such as 10/10min, 3000/min or 5/h, or off", key,
+             setting->value);
+}
+
 static void read_authorization(reader *r, config_section *s) {
+    get_rate(r, s, "RequestRate", &r->into->request_rate);
+    get_rate(r, s, "AccountRate", &r->into->account_rate);
+
     r->into->allowed_clients = get_list(r, s, "AllowedClients", " \t\n");
     for (char **id = r->into->allowed_clients; id && *id; id++)
         if (!is_guid(*id))
@@ -464,6 +479,8 @@ int config_load(const char *path, config **ret, char **ret_why) {
     if (!c)
         return -ENOMEM;
 
+    c->request_rate = default_request_rate;
+    c->account_rate = default_account_rate;
     r.r = config_file_read(path, &r.file, &r.why);
     if (r.r == 0)
         r.r = make_room(c, r.file.n_sections);

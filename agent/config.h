@@ -3,6 +3,7 @@
 
 /* The configuration: what writebackd.conf(5) says, checked, with the credentials it names. */
 
+#include "agent/limits.h"
 #include "health/health.h"
 #include "ldap/directory.h"
 #include "relay/relay.h"
@@ -20,6 +21,7 @@ typedef struct config {
     issuer_config *issuers;
     size_t n_issuers;
     char **allowed_clients; /* beside the Azure portal; NULL-terminated */
+    rate request_rate, account_rate;
     char *health_listen;
 } config;
 

@@ -55,6 +55,7 @@ struct operation {
     bool recorded; /* the ledger has it */
     bool waiting_for_ledger;
     operation *leader; /* the same request came earlier and is under way: it will answer for both */
+    usec_t retry_after; /* of OUTCOME_TOO_MANY_REQUESTS */
 
     /* The end. */
     outcome outcome;
@@ -67,6 +68,7 @@ struct operations {
     operations_idle_fn on_idle;
     void *userdata;
     password_memory *passwords;
+    limits *limits;
     operation *first;
     size_t n;
     bool freeing;
@@ -163,15 +165,23 @@ static outcome failure_event(const operation *op) {
 /* ---- The end
  * -------------------------------------------------------------------------------------- */
 
-static void respond(operation *op, int status, const char *body) {
-    const char *type = status < 300 ? SUCCESS_CONTENT_TYPE : PROBLEM_CONTENT_TYPE;
-    relay_header retry_after = {"Retry-After", "5"};
+static unsigned long long in_whole_seconds(usec_t span) {
+    return (span + USEC_PER_SEC - 1) / USEC_PER_SEC;
+}
+
+/* `answered` is the operation itself, or its leader. */
+static void respond(operation *op, const operation *answered) {
+    const char *type = answered->status < 300 ? SUCCESS_CONTENT_TYPE : PROBLEM_CONTENT_TYPE;
+    const char *body = answered->body ? answered->body : "";
+    char seconds[24];
+    const relay_header retry_after = {"Retry-After", seconds};
 
     if (!op->origin)
         return;
 
-    relay_respond(TAKE_PTR(op->origin), status, type, &retry_after, status == 429 ? 1 : 0,
-                  body ? body : "", body ? strlen(body) : 0);
+    (void) snprintf(seconds, sizeof(seconds), "%llu", in_whole_seconds(answered->retry_after));
+    relay_respond(TAKE_PTR(op->origin), answered->status, type, &retry_after,
+                  answered->retry_after > 0 ? 1 : 0, body, strlen(body));
 }
 
 /* Answers everyone who asked for this, and ends. */
@@ -181,11 +191,11 @@ static void deliver(operation *op) {
     for (operation *other = set->first, *next; other; other = next) {
         next = other->next;
         if (other->leader == op) {
-            respond(other, op->status, op->body);
+            respond(other, op);
             operation_free(other);
         }
     }
-    respond(op, op->status, op->body);
+    respond(op, op);
     if (!op->waiting_for_ledger)
         operation_free(op);
 }
@@ -251,6 +261,16 @@ static void end_unless_allowed(operation *op, outcome refusal, const char *reaso
         answer_checked(op, refusal, reason, NULL, show_account);
     else
         refuse(op, refusal, reason);
+}
+
+/* `what` begins the sentence. */
+static void end_for_rate(operation *op, const char *what, usec_t wait) {
+    _cleanup_free_ char *reason = NULL;
+
+    op->retry_after = wait;
+    if (asprintf(&reason, "%s; come again in %llu s", what, in_whole_seconds(wait)) < 0)
+        reason = NULL;
+    end_unless_allowed(op, OUTCOME_TOO_MANY_REQUESTS, reason, true);
 }
 
 /* Too late: whatever is under way has not ended by its own deadline. */
@@ -371,6 +391,14 @@ static void look_at_rights(operation *op) {
 /* ---- Look at the account
  * -------------------------------------------------------------------------- */
 
+/* A check only asks whether it would be too often. */
+static usec_t count_account(operation *op, const char *guid) {
+    limits *l = op->set->limits;
+
+    return op->request.operation == OPERATION_CHECK ? limits_wait_account(l, guid, now_monotonic())
+                                                    : limits_take_account(l, guid, now_monotonic());
+}
+
 static void look_at_account(operation *op) {
     const directory_account_info *account = directory_account_get(op->account);
     const target whom = {
@@ -380,11 +408,14 @@ static void look_at_account(operation *op) {
     };
     bool is_check = op->request.operation == OPERATION_CHECK;
     verdict v = authorise_target(&op->initiator, is_check, &whom);
+    usec_t wait;
 
     if (v.outcome != OUTCOME_INVALID)
         end_unless_allowed(op, v.outcome, v.reason, v.outcome == OUTCOME_TARGET_PRIVILEGED);
     else if (!account->enabled)
         end_unless_allowed(op, OUTCOME_AD_ACCOUNT_DISABLED, "the account is disabled", true);
+    else if ((wait = count_account(op, account->guid)) > 0)
+        end_for_rate(op, "this account was acted on too often lately (AccountRate=)", wait);
     else if (is_check && !op->initiator.is_app && !op->initiator.is_administrator)
         /* It is the person's own account, and a change goes by the person's own rights. */
         answer_checked(op, OUTCOME_INVALID, NULL, NULL, true);
@@ -524,7 +555,8 @@ static void on_begun(const ledger_entry *entry, void *userdata) {
 /* The same id is under way already: the answer will be the same, if it is the same request. */
 static bool join_leader(operation *op) {
     for (operation *other = op->set->first; other; other = other->next) {
-        if (!other->keyed || strcmp(other->request.id, op->request.id) != 0)
+        /* One that was answered for its time answers nobody else. */
+        if (!other->keyed || !other->origin || strcmp(other->request.id, op->request.id) != 0)
             continue;
 
         if (memcmp(other->request.fingerprint, op->request.fingerprint, REQUEST_FINGERPRINT_SIZE) !=
@@ -540,6 +572,13 @@ static bool join_leader(operation *op) {
 }
 
 static void look_into_ledger(operation *op) {
+    usec_t wait = limits_take_request(op->set->limits, now_monotonic());
+
+    if (wait > 0) {
+        op->retry_after = wait;
+        refuse(op, OUTCOME_TOO_MANY_REQUESTS, "there are too many requests (RequestRate=)");
+        return;
+    }
     if (op->request.operation == OPERATION_CHECK) {
         authorise(op);
         return;
@@ -715,6 +754,8 @@ int operations_new(const operations_context *context, operations_idle_fn on_idle
 
     *o = (operations){.context = *context, .on_idle = on_idle, .userdata = userdata};
     r = password_memory_new(&o->passwords);
+    if (r >= 0)
+        r = limits_new(context->config->request_rate, context->config->account_rate, &o->limits);
     if (r < 0)
         return r;
 
@@ -730,6 +771,7 @@ operations *operations_free(operations *o) {
     while (o->first)
         operation_free(o->first);
     (void) password_memory_free(o->passwords);
+    (void) limits_free(o->limits);
     free(o);
     return NULL;
 }

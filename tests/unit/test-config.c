@@ -40,7 +40,8 @@ static const char good[] = "[Agent]\n"
                            "Audience=api://writeback\n"
                            "\n"
                            "[Authorization]\n"
-                           "AllowedClients=00000000-0000-0000-0000-000000000001\n";
+                           "AllowedClients=00000000-0000-0000-0000-000000000001\n"
+                           "AccountRate=5/h\n";
 
 static void write_file(const char *name, const char *content) {
     _cleanup_free_ char *path = NULL;
@@ -105,6 +106,10 @@ static void everything_written_down_is_read(void **state) {
     assert_string_equal(c->issuers[0].audience, "api://writeback");
     assert_string_equal(c->allowed_clients[0], "00000000-0000-0000-0000-000000000001");
     assert_string_equal(c->health_listen, "127.0.0.1:8404");
+    assert_int_equal(c->request_rate.count, 3000);
+    assert_int_equal(c->request_rate.period, USEC_PER_MINUTE);
+    assert_int_equal(c->account_rate.count, 5);
+    assert_int_equal(c->account_rate.period, USEC_PER_HOUR);
 }
 
 /* `good` with one text replaced by another. Returns malloc(3)ed. */
@@ -163,6 +168,7 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
          "14: BindDn= stands here again; it was set in line 13"},
         {"=0000", "=x000",
          "23: AllowedClients=: x0000000-0000-0000-0000-000000000001 is no application id"},
+        {"AccountRate=5/h", "AccountRate=5", "24: AccountRate=5: expected is a number per time"},
     };
 
     (void) state;
