@@ -151,6 +151,7 @@ static void become_usable(controller *c) {
     set_state(c, CONTROLLER_USABLE);
     text_replace(&c->reason, NULL);
     c->status.outcome = OUTCOME_INVALID;
+    c->status.is_account_refused = false;
     c->status.has_policy_hints = hints;
 
     if (is_news)
@@ -181,6 +182,7 @@ static void become_unusable(controller *c, const session *s, outcome o, const ch
 
     set_state(c, CONTROLLER_UNUSABLE);
     c->status.outcome = o;
+    c->status.is_account_refused = s && (session_refusal(s) || session_was_held_back(s));
     text_replace(&c->reason, reason);
     if (is_news)
         log_unusable(c, s);

@@ -2,6 +2,7 @@
 #include "ldap/directory.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
@@ -36,17 +37,21 @@ void directory_config_done(directory_config *c) {
 static void on_rights_checked(directory_reply *reply, void *userdata) {
     directory *d = userdata;
     const directory_rights *rights = reply->rights;
+    _cleanup_free_ char *cure = NULL;
 
     /* What could not be asked now is asked when a controller's state changes next; what may not be
      * read will be read by nobody. */
     d->rights_check = NULL;
     d->rights_checked = rights || reply->outcome == OUTCOME_AD_PERMISSIONS;
-    if (rights && rights->missing)
-        log_event(OUTCOME_AGENT_RIGHTS_MISSING, {"WRITEBACK_DC", reply->controller},
-                  {"WRITEBACK_DOMAIN", d->domain.config->domain},
-                  {"WRITEBACK_BIND_DN", d->domain.config->bind_dn},
-                  {"WRITEBACK_REASON", rights->missing},
-                  {"WRITEBACK_COMMAND", rights->right[RIGHT_UNEXPIRE_PASSWORD].dsacls});
+    if (!rights || !rights->missing)
+        return;
+
+    /* On the domain there is one right, and the first step is how to get it. */
+    cure = rights->steps ? strndup(rights->steps, strcspn(rights->steps, "\n")) : NULL;
+    log_event(OUTCOME_AGENT_RIGHTS_MISSING, {"WRITEBACK_DC", reply->controller},
+              {"WRITEBACK_DOMAIN", d->domain.config->domain},
+              {"WRITEBACK_BIND_DN", d->domain.config->bind_dn},
+              {"WRITEBACK_REASON", rights->missing}, {"WRITEBACK_CURE", cure});
 }
 
 static void check_rights(directory *d) {

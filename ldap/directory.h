@@ -58,6 +58,7 @@ typedef struct controller_status {
     usec_t since;       /* CLOCK_REALTIME */
     const char *reason; /* why it cannot be used, for people: "it bears a certificate that …" */
     outcome outcome; /* the same as a word: OUTCOME_AD_NOT_REACHABLE, OUTCOME_AD_CONFIGURATION … */
+    bool is_account_refused; /* it, or another one before it, refuses the agent's account */
     bool has_policy_hints;
     usec_t not_after; /* of its certificate, CLOCK_REALTIME; 0: unknown */
     usec_t latency;   /* of the last answer; 0: none */

@@ -36,10 +36,10 @@ static const struct {
     [RIGHT_RESET_PASSWORD] = {"Reset Password", ACCESS_CONTROL,
                               "00299570-246d-11d0-a768-00aa006e0529", NULL, "CA;Reset Password",
                               "CR"},
-    [RIGHT_WRITE_LOCKOUT_TIME] = {"write on lockoutTime", ACCESS_WRITE_PROPERTY,
+    [RIGHT_WRITE_LOCKOUT_TIME] = {"Write lockoutTime", ACCESS_WRITE_PROPERTY,
                                   "28630ebf-41d5-11d1-a9c1-0000f80367c1", NULL, "WP;lockoutTime",
                                   "WP"},
-    [RIGHT_WRITE_PWD_LAST_SET] = {"write on pwdLastSet", ACCESS_WRITE_PROPERTY,
+    [RIGHT_WRITE_PWD_LAST_SET] = {"Write pwdLastSet", ACCESS_WRITE_PROPERTY,
                                   "bf967a0a-0de6-11d0-a285-00aa003049e2",
                                   "4c164200-20c0-11d0-a768-00aa006e0529" /* account restrictions */,
                                   "WP;pwdLastSet", "WP"},
@@ -168,11 +168,12 @@ static void add_steps(rights_look *l) {
         if (is_missing(f, r) && !(f->is_admin_protected && !is_of_domain(r)))
             add_step_for_right(l, r);
 
-    add_step(f,
-             strdup("A right given by way of a group counts after the agent has signed in again: "
-                    "systemctl restart writebackd"));
+    if (!f->is_admin_protected)
+        add_step(f, strdup("A right given by way of a group counts after the agent has signed in "
+                           "again: systemctl restart writebackd"));
 }
 
+/* "Reset Password, Write lockoutTime" */
 static char *list_missing(const directory_rights *f, bool of_domain) {
     char *list = NULL;
 

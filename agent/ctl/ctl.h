@@ -11,6 +11,7 @@
 typedef struct ctl_options {
     const char *health; /* address of the health endpoint; NULL: as configured */
     const char *config; /* NULL: the default, which may be missing */
+    const char *user;   /* of check; NULL: none */
     bool json;
     char **arguments; /* behind the subcommand */
     int n_arguments;
@@ -18,6 +19,11 @@ typedef struct ctl_options {
 
 /* Exit status; the manual tells the meanings. */
 #define CTL_NOT_REACHABLE 2
+#define CTL_CHECK_DIRECTORY 3
+#define CTL_CHECK_ACCOUNT 4
+#define CTL_CHECK_POLICY_HINTS 5
+#define CTL_CHECK_USER 6
+#define CTL_CHECK_RIGHTS 7
 #define CTL_USAGE 64 /* EX_USAGE of sysexits(3) */
 #define CTL_CONFIG 78
 
@@ -25,6 +31,7 @@ typedef struct ctl_options {
  * error. */
 int ctl_status(const ctl_options *options);
 int ctl_explain(const ctl_options *options);
+int ctl_check(const ctl_options *options);
 
 /* ---- config.c -------------------------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/base/macro.h"
+#include "agent/config.h"
 
 static const struct {
     const char *name;
@@ -15,28 +16,36 @@ static const struct {
 } commands[] = {
     {"status", ctl_status},
     {"explain", ctl_explain},
+    {"check", ctl_check},
 };
 
 static void print_help(void) {
-    puts("Usage: writebackctl COMMAND [OPTION...]\n"
-         "\n"
-         "Looks after the password writeback agent.\n"
-         "\n"
-         "Commands\n"
-         "  status             whether writeback works, and each part with its reason\n"
-         "  explain [EVENT]    what an event means and what to do, by number or name;\n"
-         "                     without it, all events\n"
-         "\n"
-         "Options\n"
-         "  --health=ADDRESS   where the agent serves its health: HOST:PORT or a Unix socket\n"
-         "                     (default: Listen= of the configuration, else " CTL_DEFAULT_HEALTH
-         ")\n"
-         "  --config=FILE      the configuration (default: " CONFIG_FILE ")\n"
-         "  --json             for programs\n"
-         "  --help, --version\n"
-         "\n"
-         "Exit status of status: 0 all is well, 1 something fails or warns, 2 not reachable.\n"
-         "The manual: man writebackctl");
+    puts(
+        "Usage: writebackctl COMMAND [OPTION...]\n"
+        "\n"
+        "Looks after the password writeback agent.\n"
+        "\n"
+        "Commands\n"
+        "  status             whether writeback works, and each part with its reason\n"
+        "  explain [EVENT]    what an event means and what to do, by number or name;\n"
+        "                     without it, all events\n"
+        "  check              goes the way to the directory step by step, changes nothing, and says\n"
+        "                     what would mend what is wrong; needs the agent's credentials, so root\n"
+        "\n"
+        "Options\n"
+        "  --health=ADDRESS   where the agent serves its health: HOST:PORT or a Unix socket\n"
+        "                     (default: Listen= of the configuration, else " CTL_DEFAULT_HEALTH
+        ")\n"
+        "  --config=FILE      the configuration (default: " CONFIG_PATH ")\n"
+        "  --user=IDENTIFIER  check: also whether this user could be reset; a user principal name,\n"
+        "                     an account name, an objectGUID or a SID\n"
+        "  --json             for programs\n"
+        "  --help, --version\n"
+        "\n"
+        "Exit status of status: 0 all is well, 1 something fails or warns, 2 not reachable.\n"
+        "Exit status of check: 0 all is well, else the first stage that fails: 78 configuration,\n"
+        "3 directory, 4 the agent's account, 5 policy hints, 6 user, 7 rights.\n"
+        "The manual: man writebackctl");
 }
 
 static int usage(const char *what, const char *which) {
@@ -46,9 +55,13 @@ static int usage(const char *what, const char *which) {
 
 int main(int argc, char **argv) {
     static const struct option long_options[] = {
-        {"health", required_argument, NULL, 'H'}, {"config", required_argument, NULL, 'c'},
-        {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
+        {"health", required_argument, NULL, 'H'},
+        {"config", required_argument, NULL, 'c'},
+        {"user", required_argument, NULL, 'u'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},
+        {NULL, 0, NULL, 0},
     };
     ctl_options options = {0};
     const char *command;
@@ -61,6 +74,9 @@ int main(int argc, char **argv) {
             break;
         case 'c':
             options.config = optarg;
+            break;
+        case 'u':
+            options.user = optarg;
             break;
         case 'j':
             options.json = true;

@@ -51,3 +51,20 @@ export function modify(ldif) {
   const { status, stderr } = ldap('ldapmodify', [], { ...AS_ADMINISTRATOR, input: ldif });
   if (status !== 0) throw new Error(stderr);
 }
+
+/** Tries something as the agent's own account: the directory's LDAP result code. */
+export function attempt(ldif) {
+  const { status } = ldap('ldapmodify', [],
+    { dn: env.WRITEBACK_LAB_SERVICE_DN, password: env.WRITEBACK_LAB_SERVICE_PASSWORD, input: ldif });
+  return status;
+}
+
+/** What of an account the directory says the agent's own account may write. */
+export function writable(user) {
+  const { status, stdout, stderr } = ldap(
+    'ldapsearch',
+    ['-LLL', '-o', 'ldif-wrap=no', '-b', env.WRITEBACK_LAB_BASE_DN, `(sAMAccountName=${user})`, 'allowedAttributesEffective'],
+    { dn: env.WRITEBACK_LAB_SERVICE_DN, password: env.WRITEBACK_LAB_SERVICE_PASSWORD });
+  if (status !== 0) throw new Error(stderr);
+  return [...stdout.matchAll(/^allowedAttributesEffective: (.*)$/gm)].map(([, name]) => name);
+}

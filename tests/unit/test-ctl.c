@@ -237,9 +237,9 @@ static void address_is_read_from_the_configuration(void **state) {
 
     start_agent(f, HEALTH_PASS, NULL);
     (void) snprintf(text, sizeof(text),
-                    "[Agent]\nId=x\n[Relay \"primary\"]\nConnectionString=%01000d\n"
+                    "[Agent]\nId=x\n[Relay \"primary\"]\nConnectionString=%0150d\n  %0150d\n"
                     "# Listen=/nowhere\n[Other]\nListen=/nowhere\n[Health]\nListen=",
-                    0);
+                    0, 0);
     write_file(f->config, text, f->socket);
     status_by_config(f, &r);
     assert_int_equal(r.status, 0);
@@ -271,7 +271,35 @@ static void configuration_that_cannot_be_read_is_78(void **state) {
     write_file(f->config, "[Health", "");
     status_by_config(f, &r);
     assert_int_equal(r.status, 78);
-    assert_says(&r, "--check-config");
+    assert_says(&r, "writebackd.conf:1: ");
+}
+
+/* ---- check ---------------------------------------------------------------------------------- */
+
+static void check_without_a_configuration_is_78_and_says_so(void **state) {
+    fixture *f = *state;
+    char command[128];
+    json_t *step;
+    run r;
+    _cleanup_(json_freep) json_t *document = NULL;
+    const char *why;
+
+    (void) snprintf(command, sizeof(command), "check --config=%s", f->config);
+    ctl(&r, command);
+    assert_int_equal(r.status, 78);
+    assert_says(&r, "✗");
+    assert_says(&r, f->config);
+    assert_says(&r, "→");
+
+    (void) snprintf(command, sizeof(command), "check --json --config=%s", f->config);
+    ctl(&r, command);
+    assert_int_equal(r.status, 78);
+    assert_int_equal(json_parse(r.text, strlen(r.text), sizeof(r.text), &document, &why), 0);
+    assert_string_equal(json_get_string(document, "status"), "fail");
+    assert_int_equal(json_integer_value(json_object_get(document, "exitStatus")), 78);
+    step = json_array_get(json_object_get(document, "steps"), 0);
+    assert_string_equal(json_get_string(step, "stage"), "configuration");
+    assert_true(json_array_size(json_object_get(step, "cure")) > 0);
 }
 
 /* ---- explain --------------------------------------------------------------------------------- */
@@ -334,7 +362,8 @@ static void unknown_event_is_1(void **state) {
 }
 
 static void wrong_command_line_is_64(void **state) {
-    static const char *const wrong[] = {"", "nonsense", "status more", "explain 1 2", "--nonsense"};
+    static const char *const wrong[] = {
+        "", "nonsense", "status more", "explain 1 2", "check alice", "--nonsense"};
 
     (void) state;
 
@@ -376,6 +405,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(address_is_read_from_the_configuration, setup, teardown),
         cmocka_unit_test_setup_teardown(drop_in_counts_more_than_the_file, setup, teardown),
         cmocka_unit_test_setup_teardown(configuration_that_cannot_be_read_is_78, setup, teardown),
+        cmocka_unit_test_setup_teardown(check_without_a_configuration_is_78_and_says_so, setup,
+                                        teardown),
         cmocka_unit_test(event_is_explained_by_number_and_by_name),
         cmocka_unit_test(every_event_can_be_explained),
         cmocka_unit_test(unknown_event_is_1),
