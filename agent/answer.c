@@ -68,19 +68,28 @@ static json_t *warnings_of(const directory_reply *reply) {
     return warnings;
 }
 
-char *answer_reset(outcome o, const char *id, const directory_reply *reply) {
+char *answer_done(outcome o, request_operation operation, const char *id,
+                  const directory_reply *reply) {
     const outcome_info *info = outcome_get(o);
     char date[RFC3339_MAX];
     json_t *object;
 
-    object = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s*, s:b, s:b, s:o}", /* */
-                       "id", id, "operation", "reset", "status", "succeeded", "eventId",
-                       info->event, "event", info->name, "domainController", reply->controller,
-                       "accountUnlocked", reply->account_unlocked, "mustChangeAtNextSignIn",
-                       reply->must_change, "warnings", warnings_of(reply));
-    if (object && reply->password_last_set > 0)
+    object = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s*, s:o}", /* */
+                       "id", id, "operation", request_operation_name(operation), "status",
+                       "succeeded", "eventId", info->event, "event", info->name, "domainController",
+                       reply->controller, "warnings", warnings_of(reply));
+    if (!object)
+        return NULL;
+
+    if (reply->password_last_set > 0)
         (void) json_object_set_new(object, "passwordLastSet",
                                    json_string(rfc3339_utc(reply->password_last_set, date)));
+    if (operation != OPERATION_CHANGE)
+        (void) json_object_set_new(object, "accountUnlocked",
+                                   json_boolean(reply->account_unlocked));
+    if (operation == OPERATION_RESET)
+        (void) json_object_set_new(object, "mustChangeAtNextSignIn",
+                                   json_boolean(reply->must_change));
     return to_text(object);
 }
 

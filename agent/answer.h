@@ -17,8 +17,9 @@
  * reply    of the directory, for `reasons` and for `steps` that name a missing right; NULL: none */
 char *answer_problem(outcome o, const char *id, const char *detail, const directory_reply *reply);
 
-/* A reset that was done. */
-char *answer_reset(outcome o, const char *id, const directory_reply *reply);
+/* A reset, change or unlock that was done. */
+char *answer_done(outcome o, request_operation operation, const char *id,
+                  const directory_reply *reply);
 
 /* A check.
  *

@@ -52,7 +52,33 @@ static verdict authorise_client(const char *client, char *const *allowed_clients
                    "the client application that got the token is not among the allowed ones");
 }
 
-verdict authorise_initiator(const initiator *who, bool is_check, char *const *allowed_clients) {
+static verdict authorise_service(const initiator *who, request_operation operation) {
+    switch (operation) {
+    case OPERATION_RESET:
+        return who->may_reset_all ? allowed
+                                  : refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
+                                            "the service lacks the app role Password.Reset.All");
+    case OPERATION_UNLOCK:
+        return who->may_unlock_all ? allowed
+                                   : refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
+                                             "the service lacks the app role Account.Unlock.All");
+    case OPERATION_CHECK:
+        return who->may_reset_all || who->may_unlock_all
+                   ? allowed
+                   : refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
+                             "the service has neither of the app roles Password.Reset.All and "
+                             "Account.Unlock.All");
+    default:
+        return refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
+                       "a password is changed by its owner, not by a service");
+    }
+}
+
+static const char no_role[] =
+    "the person has none of the administrator roles that may reset passwords";
+
+verdict authorise_initiator(const initiator *who, request_operation operation,
+                            char *const *allowed_clients) {
     verdict v;
 
     assert(who);
@@ -62,15 +88,12 @@ verdict authorise_initiator(const initiator *who, bool is_check, char *const *al
         return v;
 
     if (who->is_app)
-        return who->may_reset_all ? allowed
-                                  : refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
-                                            "the service lacks the app role Password.Reset.All");
+        return authorise_service(who, operation);
 
-    if (who->is_administrator || is_check)
+    if (who->is_administrator || operation == OPERATION_CHANGE || operation == OPERATION_CHECK)
         return allowed;
 
-    return refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
-                   "the person has none of the administrator roles that may reset passwords");
+    return refused(OUTCOME_INITIATOR_NOT_AUTHORIZED, no_role);
 }
 
 /* Without onprem_sid the name is all there is. */
@@ -83,20 +106,27 @@ static bool is_self(const initiator *who, const target *whom) {
     return same_id(who->upn, whom->upn);
 }
 
-verdict authorise_target(const initiator *who, bool is_check, const target *whom) {
+static verdict authorise_on_oneself(const initiator *who, request_operation operation) {
+    if (operation == OPERATION_CHANGE || (operation == OPERATION_CHECK && !who->is_administrator))
+        return allowed;
+
+    return refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
+                   "nobody resets or unlocks their own account as an administrator");
+}
+
+verdict authorise_target(const initiator *who, request_operation operation, const target *whom) {
     assert(who);
     assert(whom);
 
-    if (is_self(who, whom)) {
-        if (is_check && !who->is_administrator)
-            return allowed;
+    if (is_self(who, whom))
+        return authorise_on_oneself(who, operation);
+
+    if (operation == OPERATION_CHANGE)
         return refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
-                       "nobody resets their own password as an administrator");
-    }
+                       "a password is changed by its owner, and the token is somebody else's");
 
     if (!who->is_app && !who->is_administrator)
-        return refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
-                       "the person has none of the administrator roles that may reset passwords");
+        return refused(OUTCOME_INITIATOR_NOT_AUTHORIZED, no_role);
 
     if (whom->is_privileged && !who->is_privileged_administrator)
         return refused(OUTCOME_TARGET_PRIVILEGED,

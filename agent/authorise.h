@@ -4,9 +4,7 @@
 /* Who may do what to whom: the contract's tables, as pure functions from facts to verdict. Logs
  * nothing. */
 
-#include <stdbool.h>
-
-#include "agent/base/outcome.h"
+#include "agent/request.h"
 
 /* Who asks, from the verified token. Strings may be NULL. */
 typedef struct initiator {
@@ -14,6 +12,7 @@ typedef struct initiator {
     bool is_privileged_administrator; /* Global or Privileged Authentication Administrator */
     bool is_administrator;            /* those two, or User, Password, Helpdesk, Authentication */
     bool may_reset_all;               /* app role Password.Reset.All */
+    bool may_unlock_all;              /* app role Account.Unlock.All */
     const char *client;               /* application id of the client that got the token */
     const char *upn;
     const char *sid; /* onprem_sid */
@@ -32,11 +31,12 @@ typedef struct verdict {
 } verdict;
 
 /* What can be said before the directory is asked: is the client one that writes back, and does the
- * token give any right to `reset` (and so to check whether a reset would be allowed)? A person
- * without a role may check themselves: `is_check` lets them through to authorise_target().
+ * token give any right to the operation? A person without a role may change and check their own
+ * account, which only authorise_target() can tell.
  *
  * allowed_clients  application ids beside the Azure portal's, NULL-terminated, or NULL */
-verdict authorise_initiator(const initiator *who, bool is_check, char *const *allowed_clients);
+verdict authorise_initiator(const initiator *who, request_operation operation,
+                            char *const *allowed_clients);
 
 /* The rest, with the account at hand. Expects that authorise_initiator() allowed. */
-verdict authorise_target(const initiator *who, bool is_check, const target *whom);
+verdict authorise_target(const initiator *who, request_operation operation, const target *whom);

@@ -26,6 +26,7 @@
 #define ROLE_HELPDESK_ADMINISTRATOR "729827e3-9c14-49f7-bb1b-9608f156bbb8"
 #define ROLE_PASSWORD_ADMINISTRATOR "966707d0-3269-4727-9be2-8c3a10f19b9d"
 #define APP_ROLE_RESET "Password.Reset.All"
+#define APP_ROLE_UNLOCK "Account.Unlock.All"
 
 typedef struct operation operation;
 
@@ -150,16 +151,26 @@ static void log_operation(const operation *op, outcome o, const char *reason,
         {"TRACE_ID", op->request.trace_id}, {"SPAN_ID", op->request.span_id});
 }
 
-static outcome start_event(const operation *op) {
-    return op->initiator.is_app ? OUTCOME_PASSWORD_RESET_START : OUTCOME_ADMIN_RESET_START;
-}
+/* How an operation begins and ends in the log; a reset by a service has events of its own. */
+typedef struct operation_events {
+    outcome start, success, failure;
+} operation_events;
 
-static outcome success_event(const operation *op) {
-    return op->initiator.is_app ? OUTCOME_PASSWORD_RESET_SUCCESS : OUTCOME_ADMIN_RESET_SUCCESS;
-}
+static const operation_events *events_of(const operation *op) {
+    static const operation_events by_service = {
+        OUTCOME_PASSWORD_RESET_START, OUTCOME_PASSWORD_RESET_SUCCESS, OUTCOME_PASSWORD_RESET_FAIL};
+    static const operation_events events[] = {
+        [OPERATION_RESET] = {OUTCOME_ADMIN_RESET_START, OUTCOME_ADMIN_RESET_SUCCESS,
+                             OUTCOME_ADMIN_RESET_FAIL},
+        [OPERATION_CHANGE] = {OUTCOME_CHANGE_PASSWORD_START, OUTCOME_CHANGE_PASSWORD_SUCCESS,
+                              OUTCOME_CHANGE_PASSWORD_FAIL},
+        [OPERATION_UNLOCK] = {OUTCOME_UNLOCK_START, OUTCOME_UNLOCK_SUCCESS, OUTCOME_UNLOCK_FAIL},
+    };
 
-static outcome failure_event(const operation *op) {
-    return op->initiator.is_app ? OUTCOME_PASSWORD_RESET_FAIL : OUTCOME_ADMIN_RESET_FAIL;
+    assert(op->request.operation != OPERATION_CHECK);
+    return op->initiator.is_app && op->request.operation == OPERATION_RESET
+               ? &by_service
+               : &events[op->request.operation];
 }
 
 /* ---- The end
@@ -235,7 +246,7 @@ static void refuse_by_directory(operation *op, outcome o, const char *reason,
                                 const directory_reply *reply) {
     log_operation(op, o, reason, reply);
     if (op->started)
-        log_operation(op, failure_event(op), outcome_get(o)->title, reply);
+        log_operation(op, events_of(op)->failure, outcome_get(o)->title, reply);
     finish(op, o, answer_problem(o, op->request.id, reason, reply));
 }
 
@@ -308,8 +319,9 @@ static bool is_over(operation *op) {
 /* ---- Set the password
  * ----------------------------------------------------------------------------- */
 
-static void on_reset(directory_reply *reply, void *userdata) {
+static void on_done(directory_reply *reply, void *userdata) {
     operation *op = userdata;
+    outcome success = events_of(op)->success;
 
     op->asking = NULL;
     if (reply->outcome != OUTCOME_INVALID) {
@@ -317,33 +329,48 @@ static void on_reset(directory_reply *reply, void *userdata) {
         return;
     }
 
-    log_operation(op, success_event(op), reply->detail, reply);
-    finish(op, success_event(op), answer_reset(success_event(op), op->request.id, reply));
+    log_operation(op, success, reply->detail, reply);
+    finish(op, success, answer_done(success, op->request.operation, op->request.id, reply));
 }
 
-static void on_marked_sent(const ledger_entry *entry, void *userdata) {
-    operation *op = userdata;
+static int begin_reset(operation *op, directory *d) {
     directory_reset_flags flags = 0;
-
-    if (is_over(op))
-        return;
-    if (entry->r < 0) {
-        refuse(op, OUTCOME_LEDGER_UNAVAILABLE, entry->why);
-        return;
-    }
 
     if (op->request.unlock)
         flags |= RESET_UNLOCK;
     if (op->request.must_change)
         flags |= RESET_MUST_CHANGE;
 
-    if (directory_reset(op->set->context.directories[op->home], op->account,
-                        op->request.new_password, flags, op->deadline, on_reset, op,
-                        &op->asking) < 0)
+    return directory_reset(d, op->account, op->request.new_password, flags, op->deadline, on_done,
+                           op, &op->asking);
+}
+
+static int begin_in_directory(operation *op) {
+    directory *d = op->set->context.directories[op->home];
+
+    switch (op->request.operation) {
+    case OPERATION_CHANGE:
+        return directory_change(d, op->account, op->request.current_password,
+                                op->request.new_password, op->deadline, on_done, op, &op->asking);
+    case OPERATION_UNLOCK:
+        return directory_unlock(d, op->account, op->deadline, on_done, op, &op->asking);
+    default:
+        return begin_reset(op, d);
+    }
+}
+
+static void on_marked_sent(const ledger_entry *entry, void *userdata) {
+    operation *op = userdata;
+
+    if (is_over(op))
+        return;
+    if (entry->r < 0)
+        refuse(op, OUTCOME_LEDGER_UNAVAILABLE, entry->why);
+    else if (begin_in_directory(op) < 0)
         refuse(op, OUTCOME_UNKNOWN_ERROR, "out of memory");
 }
 
-static void set_password(operation *op) {
+static void do_it(operation *op) {
     op->waiting_for_ledger = true;
     if (ledger_mark_sent(op->set->context.ledger, op->request.id, on_marked_sent, op) < 0) {
         op->waiting_for_ledger = false;
@@ -407,7 +434,7 @@ static void look_at_account(operation *op) {
         .is_privileged = account->is_privileged,
     };
     bool is_check = op->request.operation == OPERATION_CHECK;
-    verdict v = authorise_target(&op->initiator, is_check, &whom);
+    verdict v = authorise_target(&op->initiator, op->request.operation, &whom);
     usec_t wait;
 
     if (v.outcome != OUTCOME_INVALID)
@@ -422,7 +449,7 @@ static void look_at_account(operation *op) {
     else if (is_check)
         look_at_rights(op);
     else
-        set_password(op);
+        do_it(op);
 }
 
 static void on_located(directory_reply *reply, void *userdata);
@@ -496,11 +523,11 @@ static void on_located(directory_reply *reply, void *userdata) {
 
 static void authorise(operation *op) {
     bool is_check = op->request.operation == OPERATION_CHECK;
-    verdict v =
-        authorise_initiator(&op->initiator, is_check, op->set->context.config->allowed_clients);
+    verdict v = authorise_initiator(&op->initiator, op->request.operation,
+                                    op->set->context.config->allowed_clients);
 
     if (!is_check) {
-        log_operation(op, start_event(op), NULL, NULL);
+        log_operation(op, events_of(op)->start, NULL, NULL);
         op->started = true;
     }
     if (v.outcome != OUTCOME_INVALID)
@@ -532,7 +559,7 @@ static void on_begun(const ledger_entry *entry, void *userdata) {
         return;
     }
     if (entry->state == LEDGER_CONFLICT ||
-        !password_memory_agrees(op->set->passwords, op->request.id, op->request.new_password)) {
+        !password_memory_agrees(op->set->passwords, &op->request)) {
         refuse(op, OUTCOME_REQUEST_CONFLICT,
                "the same id came with other content; use a new id for a new request");
         return;
@@ -552,6 +579,10 @@ static void on_begun(const ledger_entry *entry, void *userdata) {
     }
 }
 
+static bool same_secret(const secret *a, const secret *b) {
+    return a && b ? secret_equal(a, b) : a == b;
+}
+
 /* The same id is under way already: the answer will be the same, if it is the same request. */
 static bool join_leader(operation *op) {
     for (operation *other = op->set->first; other; other = other->next) {
@@ -561,7 +592,8 @@ static bool join_leader(operation *op) {
 
         if (memcmp(other->request.fingerprint, op->request.fingerprint, REQUEST_FINGERPRINT_SIZE) !=
                 0 ||
-            !secret_equal(other->request.new_password, op->request.new_password))
+            !same_secret(other->request.new_password, op->request.new_password) ||
+            !same_secret(other->request.current_password, op->request.current_password))
             refuse(op, OUTCOME_REQUEST_CONFLICT,
                    "the same id is under way with other content; use a new id for a new request");
         else
@@ -612,6 +644,7 @@ static initiator read_initiator(const token_claims *claims) {
     /* A service has app roles and a person directory roles, whatever else a token claims. */
     if (claims->is_app) {
         who.may_reset_all = token_claims_has_role(claims, APP_ROLE_RESET);
+        who.may_unlock_all = token_claims_has_role(claims, APP_ROLE_UNLOCK);
         return who;
     }
 

@@ -62,25 +62,47 @@ static entry *find(password_memory *m, const char *id) {
     return NULL;
 }
 
-bool password_memory_agrees(password_memory *m, const char *id, const secret *password) {
-    unsigned char fingerprint[FINGERPRINT_SIZE];
+static size_t size_of(const secret *s) {
+    return s ? secret_size(s) : 0;
+}
+
+/* Over the new password's size and both passwords, so that no two pairs are the same text. */
+static bool fingerprint(const password_memory *m, const request *q,
+                        unsigned char ret[FINGERPRINT_SIZE]) {
+    size_t new_size = size_of(q->new_password), current_size = size_of(q->current_password);
+    _cleanup_(secret_freep) secret *both = NULL;
+    char *place;
+
+    if (secret_new_empty(sizeof(size_t) + new_size + current_size, &both) < 0)
+        return false;
+
+    place = secret_buffer(both);
+    memcpy(place, &new_size, sizeof(size_t));
+    if (new_size > 0)
+        memcpy(place + sizeof(size_t), secret_data(q->new_password), new_size);
+    if (current_size > 0)
+        memcpy(place + sizeof(size_t) + new_size, secret_data(q->current_password), current_size);
+
+    return HMAC(EVP_sha256(), secret_data(m->key), KEY_SIZE, (const unsigned char *) place,
+                secret_size(both), ret, NULL) != NULL;
+}
+
+bool password_memory_agrees(password_memory *m, const request *q) {
+    unsigned char now[FINGERPRINT_SIZE];
     entry *e;
 
     assert(m);
-    assert(id);
-    assert(password);
+    assert(q);
 
-    if (!HMAC(EVP_sha256(), secret_data(m->key), KEY_SIZE,
-              (const unsigned char *) secret_data(password), secret_size(password), fingerprint,
-              NULL))
+    if (!fingerprint(m, q, now))
         return false;
 
-    e = find(m, id);
+    e = find(m, q->id);
     if (e)
-        return CRYPTO_memcmp(e->fingerprint, fingerprint, FINGERPRINT_SIZE) == 0;
+        return CRYPTO_memcmp(e->fingerprint, now, FINGERPRINT_SIZE) == 0;
 
     e = &m->entries[m->next++ % ENTRIES];
-    (void) strncpy(e->id, id, ID_SIZE - 1);
-    memcpy(e->fingerprint, fingerprint, FINGERPRINT_SIZE);
+    (void) strncpy(e->id, q->id, ID_SIZE - 1);
+    memcpy(e->fingerprint, now, FINGERPRINT_SIZE);
     return true;
 }

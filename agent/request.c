@@ -19,6 +19,8 @@
 
 static const char *const operation_names[] = {
     [OPERATION_RESET] = "reset",
+    [OPERATION_CHANGE] = "change",
+    [OPERATION_UNLOCK] = "unlock",
     [OPERATION_CHECK] = "check",
 };
 
@@ -148,7 +150,7 @@ static void read_operation(parser *p) {
 
     p->into->operation = operation_from_name(name);
     if (p->into->operation == OPERATION_INVALID)
-        refuse(p, "operation must be reset or check");
+        refuse(p, "operation must be reset, change, unlock or check");
 }
 
 static const struct {
@@ -220,26 +222,50 @@ static void read_user(parser *p) {
         read_domain(p, user);
 }
 
-static void read_password(parser *p) {
+/* A password that the operation needs, or must not have. */
+static secret *read_password(parser *p, const char *name, bool needed) {
+    _cleanup_(secret_freep) secret *password = NULL;
     const char *why;
     int r;
 
-    if (p->into->operation != OPERATION_RESET) {
-        if (json_object_get(p->object, "newPassword"))
-            refuse(p, "newPassword does not go with operation %s",
+    if (!needed) {
+        if (json_object_get(p->object, name))
+            refuse(p, "%s does not go with operation %s", name,
                    request_operation_name(p->into->operation));
-        return;
+        return NULL;
     }
 
-    p->into->new_password = read_secret(p, "newPassword");
-    if (!p->into->new_password)
-        return;
+    password = read_secret(p, name);
+    if (!password)
+        return NULL;
 
-    r = directory_password_check(p->into->new_password, &why);
+    r = directory_password_check(password, &why);
     if (r == -ENOMEM)
         fail_for_memory(p);
     else if (r < 0)
-        refuse(p, "newPassword %s", why);
+        refuse(p, "%s %s", name, why);
+    return TAKE_PTR(password);
+}
+
+static void read_passwords(parser *p) {
+    bool changes = p->into->operation == OPERATION_CHANGE;
+
+    p->into->new_password =
+        read_password(p, "newPassword", changes || p->into->operation == OPERATION_RESET);
+    p->into->current_password = read_password(p, "currentPassword", changes);
+}
+
+/* Members that only a reset has. */
+static void read_reset_flags(parser *p) {
+    static const char *const names[] = {"forceChangePasswordNextSignIn", "unlockAccount"};
+
+    for (size_t i = 0; i < ELEMENTSOF(names); i++)
+        if (p->into->operation != OPERATION_RESET && json_object_get(p->object, names[i]))
+            refuse(p, "%s does not go with operation %s", names[i],
+                   request_operation_name(p->into->operation));
+
+    p->into->must_change = read_flag(p, names[0], false);
+    p->into->unlock = read_flag(p, names[1], true);
 }
 
 /* W3C Trace Context: version "00", ids in lower-case hexadecimal, not all zero. */
@@ -268,8 +294,8 @@ static void read_traceparent(parser *p) {
 static void refuse_unknown_members(parser *p) {
     static const char *const known[] = {
         "jti",           "iat",           "exp",         "aud",
-        "operation",     "user",          "newPassword", "forceChangePasswordNextSignIn",
-        "unlockAccount", "authorization", "traceparent",
+        "operation",     "user",          "newPassword", "currentPassword",
+        "unlockAccount", "authorization", "traceparent", "forceChangePasswordNextSignIn",
     };
     const char *name;
     json_t *value;
@@ -294,6 +320,7 @@ static void fingerprint(parser *p) {
 
     if (rest) {
         (void) json_object_del(rest, "newPassword");
+        (void) json_object_del(rest, "currentPassword");
         text = json_dumps(rest, JSON_COMPACT | JSON_SORT_KEYS);
     }
     if (!text || !EVP_Digest(text, strlen(text), p->into->fingerprint, NULL, EVP_sha256(), NULL))
@@ -321,8 +348,8 @@ outcome request_parse(const secret *text, request *ret, char **ret_why) {
         refuse(&p, "the opened request is no object");
 
     static void (*const readers[])(parser *) = {
-        read_id,       read_audience,    read_operation,         read_user,
-        read_password, read_traceparent, refuse_unknown_members, fingerprint};
+        read_id,        read_audience,    read_operation,         read_user,
+        read_passwords, read_traceparent, refuse_unknown_members, fingerprint};
     p.object = object;
     for (size_t i = 0; i < ELEMENTSOF(readers) && p.outcome == OUTCOME_INVALID; i++)
         readers[i](&p);
@@ -330,8 +357,7 @@ outcome request_parse(const secret *text, request *ret, char **ret_why) {
     if (p.outcome == OUTCOME_INVALID) {
         ret->issued = need_date(&p, "iat");
         ret->expires = need_date(&p, "exp");
-        ret->must_change = read_flag(&p, "forceChangePasswordNextSignIn", false);
-        ret->unlock = read_flag(&p, "unlockAccount", true);
+        read_reset_flags(&p);
         ret->authorization = read_secret(&p, "authorization");
     }
 
@@ -380,6 +406,7 @@ void request_done(request *q) {
     free(q->trace_id);
     free(q->span_id);
     (void) secret_free(q->new_password);
+    (void) secret_free(q->current_password);
     (void) secret_free(q->authorization);
     *q = (request){.operation = OPERATION_INVALID, .user_type = IDENTIFIER_SAM_ACCOUNT_NAME};
 }

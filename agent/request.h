@@ -10,6 +10,8 @@
 
 typedef enum request_operation {
     OPERATION_RESET,
+    OPERATION_CHANGE,
+    OPERATION_UNLOCK,
     OPERATION_CHECK,
     OPERATION_MAX_,
     OPERATION_INVALID = -1,
@@ -23,9 +25,10 @@ typedef struct request {
     char *audience;
     request_operation operation;
     directory_identifier_type user_type;
-    char *user;        /* the identifier's value */
-    char *user_domain; /* onPremisesDomainName; NULL for the other types */
-    secret *new_password;
+    char *user;               /* the identifier's value */
+    char *user_domain;        /* onPremisesDomainName; NULL for the other types */
+    secret *new_password;     /* reset, change */
+    secret *current_password; /* change */
     secret *authorization;
     bool must_change;         /* forceChangePasswordNextSignIn */
     bool unlock;              /* unlockAccount */
@@ -46,7 +49,7 @@ outcome request_parse(const secret *text, request *ret, char **ret_why);
 outcome request_check_validity(const request *q, const char *agent_id, const char *tenant_id,
                                usec_t now, char **ret_why);
 
-/* "reset", "check". */
+/* "reset", "change", "unlock", "check". */
 const char *request_operation_name(request_operation o);
 
 void request_done(request *q);

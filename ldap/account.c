@@ -7,6 +7,7 @@
 /* userAccountControl, and the computed one, MS-ADTS 2.2.16 */
 #define UF_ACCOUNTDISABLE 0x2
 #define UF_LOCKOUT 0x10
+#define UF_PASSWD_NOTREQD 0x20
 #define UF_DONT_EXPIRE_PASSWD 0x10000
 
 const char *const account_attributes[] = {
@@ -72,6 +73,7 @@ int account_new(entry e, const char *controller, directory_account **ret) {
     if (control < 0)
         return -EBADMSG;
 
+    a->password_not_required = control & UF_PASSWD_NOTREQD;
     a->info = (directory_account_info){
         .dn = a->dn,
         .guid = a->guid,

@@ -12,8 +12,9 @@ struct directory_account {
     char *dn, *user_principal_name, *sam_account_name, *controller;
     char guid[GUID_TEXT_MAX], sid[SID_TEXT_MAX];
 
-    char *display_name; /* may be NULL */
-    char *policy_dn;    /* of the fine-grained policy in force; NULL: the domain's */
+    char *display_name;         /* may be NULL */
+    char *policy_dn;            /* of the fine-grained policy in force; NULL: the domain's */
+    bool password_not_required; /* any password will do, MS-SAMR 3.1.1.7.2 */
 };
 
 /* What account_new() needs of an entry, NULL-terminated. */

@@ -95,7 +95,7 @@ static outcome classify_result(answer_kind kind, int result) {
     case LDAP_UNAVAILABLE_CRITICAL_EXTENSION:
         return OUTCOME_POLICY_HINTS_UNAVAILABLE;
 
-    /* "User cannot change password" comes without a Windows code. */
+    /* Samba refuses "User cannot change password" so, without a Windows code. */
     case LDAP_CONSTRAINT_VIOLATION:
         return kind == ANSWER_TO_CHANGE ? OUTCOME_AD_PASSWORD_POLICY : OUTCOME_AD_UNKNOWN_ERROR;
 
@@ -129,7 +129,12 @@ outcome answer_classify(answer_kind kind, int result, const char *text, uint32_t
         return OUTCOME_INVALID;
 
     o = classify_error(error, text);
-    return o != OUTCOME_INVALID ? o : classify_result(kind, result);
+    if (o == OUTCOME_INVALID)
+        o = classify_result(kind, result);
+
+    /* A change needs no right but Change Password, which everyone has on every account that has not
+     * "User cannot change password". */
+    return o == OUTCOME_AD_PERMISSIONS && kind == ANSWER_TO_CHANGE ? OUTCOME_AD_PASSWORD_POLICY : o;
 }
 
 const char *answer_policy_rule(const char *text, unsigned long long *ret_required) {

@@ -233,6 +233,20 @@ int directory_reset(directory *d, const directory_account *account, const secret
  * Returns 0, or -ENOMEM. Logs nothing. */
 int directory_check_rights(directory *d, const directory_account *account, usec_t deadline,
                            directory_done_fn done, void *userdata, directory_call **ret);
+/* Changes a password as its owner does: the current one is deleted and the new one added in one
+ * modify (MS-ADTS 3.1.1.3.1.5.1), which needs no right but Change Password, and which the directory
+ * refuses where the current one is wrong (OUTCOME_AD_INCORRECT_PASSWORD; it counts towards lockout)
+ * or the account is locked (OUTCOME_AD_ACCOUNT_LOCKED_OUT). The domain's whole policy holds.
+ *
+ * account, passwords, done, return value: as directory_reset(). */
+int directory_change(directory *d, const directory_account *account, const secret *current_password,
+                     const secret *new_password, usec_t deadline, directory_done_fn done,
+                     void *userdata, directory_call **ret);
+
+/* Clears a lockout: lockoutTime=0. Succeeds on an account that is not locked too. In reply:
+ * account_unlocked tells whether it was. Otherwise as directory_reset(). */
+int directory_unlock(directory *d, const directory_account *account, usec_t deadline,
+                     directory_done_fn done, void *userdata, directory_call **ret);
 
 /* Whether a password can be put into unicodePwd at all: valid UTF-8, no NUL, 1 to 256 UTF-16 units.
  * Returns 0; -EINVAL with a static text that tells why and quotes nothing; -ENOMEM. */

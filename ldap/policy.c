@@ -13,6 +13,9 @@
 #define NAME_SEPARATORS u" ,.\t-_#"
 #define NAME_PART_MIN 3
 
+/* What counts as a special character there; a space does not. */
+#define SYMBOLS "~!@#$%^&*_-+=`|\\(){}[]:;\"'<>,.?/"
+
 typedef struct utf16 {
     secret *memory;
     size_t length; /* in code units */
@@ -93,7 +96,7 @@ static size_t count_classes(const utf16 *password) {
         else if (c >= 'a' && c <= 'z')
             lower = true;
         else if (c < 0x80)
-            symbol = true;
+            symbol |= c != 0 && strchr(SYMBOLS, c);
         else if (unicode() && iswupper_l(c, unicode()))
             upper = true;
         else if (unicode() && iswlower_l(c, unicode()))
@@ -152,9 +155,9 @@ static unsigned long long figure_of(const char *rule, const password_policy *pol
 static void add_broken_rules(directory_policy_reason *reasons, size_t *n,
                              const password_policy *policy, const policy_subject *subject,
                              const utf16 *password) {
-    if (password->length < policy->min_length)
+    if (!subject->may_be_simple && password->length < policy->min_length)
         add_reason(reasons, n, "minimumPasswordLength", policy->min_length);
-    if (policy->complexity &&
+    if (!subject->may_be_simple && policy->complexity &&
         !is_complex(password, subject->sam_account_name, subject->display_name))
         add_reason(reasons, n, "passwordComplexity", 0);
     if (subject->history_enforced && subject->password_last_set != 0 &&

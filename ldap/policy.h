@@ -23,10 +23,11 @@ typedef struct password_policy {
 typedef struct policy_subject {
     const char *sam_account_name;
     const char *display_name; /* may be NULL */
+    bool may_be_simple;       /* neither length nor complexity counts (UF_PASSWD_NOTREQD) */
     usec_t password_last_set; /* CLOCK_REALTIME; 0: unknown */
     usec_t now;               /* CLOCK_REALTIME */
-    bool history_enforced; /* the reset was sent with policy hints, so that history and minimum age
-                              count (MS-ADTS 3.1.1.3.4.1.27) */
+    bool history_enforced;    /* a change, or a reset with policy hints (MS-ADTS 3.1.1.3.4.1.27):
+                                 history and minimum age count */
 } policy_subject;
 
 /* Fills in the rules that the password breaks: those that the directory's text names, and those

@@ -21,10 +21,13 @@ const USER_ADMINISTRATOR = role('fe930be7-5e62-47db-91af-98c3a49a38b1');
 const GLOBAL_ADMINISTRATOR = role('62e90394-69f5-4237-9190-012177145e10');
 const NOBODY = { wids: [] };
 const SERVICE = { idtyp: 'app', roles: ['Password.Reset.All'], wids: null };
+const UNLOCK_SERVICE = { ...SERVICE, roles: ['Account.Unlock.All'] };
 const ADMIN_CENTER = { ...PASSWORD_ADMINISTRATOR, azp: '00000006-0000-0ff1-ce00-000000000000' };
 
 const upn = (name) => ({ userPrincipalName: `${name}@corp.example` });
 const reset = (user, newPassword, more = {}) => ({ operation: 'reset', user, newPassword, ...more });
+const change = (user, currentPassword, newPassword) => ({ operation: 'change', user, currentPassword, newPassword });
+const unlock = (user) => ({ operation: 'unlock', user });
 const check = (user) => ({ operation: 'check', user });
 
 // Every password of these tests, none of which may turn up anywhere.
@@ -41,6 +44,17 @@ function eventsOf(id) {
   return log().split(/^(?=\d{4}-\d\d-\d\dT)/m)
     .filter((entry) => entry.includes(`WRITEBACK_REQUEST_ID=${id}`))
     .map((entry) => Number(/^\S+ \S+ (\d+)/.exec(entry)[1]));
+}
+
+function sidText(sid) {
+  const parts = [sid.readUIntBE(2, 6)];
+  for (let i = 0; i < sid[1]; i++) parts.push(sid.readUInt32LE(8 + 4 * i));
+  return `S-1-${parts.join('-')}`;
+}
+
+function lockOut(name) {
+  for (let i = 0; i < 5; i++) bind(name, 'wrong');
+  assert.equal(bind(name, 'wrong'), '775');
 }
 
 function assertProblem(answer, status, code, eventId) {
@@ -110,13 +124,11 @@ test('each identifier of the contract finds the account', async () => {
   const hex = objectGUID.toString('hex');
   const swapped = [3, 2, 1, 0, 5, 4, 7, 6].map((i) => hex.slice(2 * i, 2 * i + 2)).join('') + hex.slice(16);
   const dashed = swapped.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-  const parts = [objectSid.readUIntBE(2, 6)];
-  for (let i = 0; i < objectSid[1]; i++) parts.push(objectSid.readUInt32LE(8 + 4 * i));
 
   for (const user of [
     { onPremisesImmutableId: objectGUID.toString('base64') },
     { objectGuid: dashed },
-    { onPremisesSecurityIdentifier: `S-1-${parts.join('-')}` },
+    { onPremisesSecurityIdentifier: sidText(objectSid) },
     upn('alice'),
     { onPremisesSamAccountName: 'alice', onPremisesDomainName: 'corp.example' },
   ]) {
@@ -174,13 +186,86 @@ test('a locked account is unlocked by its reset, unless that is not wanted', asy
   assert.equal(bind('dave', kept.payload.newPassword), '775');
 });
 
-test('must change at next sign-in is set after the reset', async () => {
+test('a person changes their own password, and nobody else does', async () => {
+  const mine = { ...NOBODY, upn: 'anna@corp.example' };
+  const password = newPassword();
+  for (const [claims, user] of [
+    [{ ...NOBODY, upn: 'alice@corp.example' }, upn('anna')],
+    [{ ...NOBODY, upn: 'anna@corp.example', onprem_sid: sidText(look('alice', 'objectSid').objectSid) }, upn('anna')],
+    [PASSWORD_ADMINISTRATOR, upn('anna')], [GLOBAL_ADMINISTRATOR, upn('anna')], [SERVICE, upn('anna')],
+  ])
+    assertProblem(await client.ask(change(user, OLD_PASSWORD, password), claims), 403, 'InitiatorNotAuthorized', 35001);
+  assert.equal(bind('anna', OLD_PASSWORD), 'yes');
+
+  const wrong = await client.ask(change(upn('anna'), newPassword(), password), mine);
+  assertProblem(wrong, 422, 'ADUserIncorrectPassword', 33007);
+  assert.deepEqual(eventsOf(wrong.payload.jti), [31006, 33007, 31008]);
+  const short = await client.ask(change(upn('anna'), OLD_PASSWORD, 'Zq7!'), mine);
+  assertProblem(short, 422, 'ADPasswordPolicyError', 33008);
+  assert.deepEqual(short.json.reasons, [{ rule: 'minimumPasswordLength', required: 7 }]);
+
+  const done = await client.ask(change(upn('anna'), OLD_PASSWORD, password), mine);
+  assert.equal(done.status, 200, JSON.stringify(done.json));
+  assert.deepEqual({ ...done.json, passwordLastSet: '' }, {
+    id: done.payload.jti, operation: 'change', status: 'succeeded', eventId: 31007, event: 'ChangePasswordSuccess',
+    domainController: env.WRITEBACK_LAB_DC, passwordLastSet: '', warnings: [],
+  });
+  assert.ok(Math.abs(Date.parse(done.json.passwordLastSet) - Date.now()) < 60_000);
+  assert.deepEqual(eventsOf(done.payload.jti), [31006, 31007]);
+  assert.equal(bind('anna', password), 'yes');
+  assert.equal(bind('anna', OLD_PASSWORD), '52e');
+});
+
+test('a person is known by onprem_sid, and an account that has expired can change too', async () => {
+  const claims = { ...NOBODY, upn: 'other@corp.example', onprem_sid: sidText(look('expired', 'objectSid').objectSid) };
+  const answer = await client.ask(change(upn('expired'), OLD_PASSWORD, newPassword()), claims);
+  assert.equal(answer.status, 200, JSON.stringify(answer.json));
+  assert.equal(bind('expired', answer.payload.newPassword), '701');
+});
+
+test('an administrator unlocks, and so does a service that may', async () => {
+  const password = newPassword();
+  assert.equal((await client.ask(reset(upn('jürgen'), password), PASSWORD_ADMINISTRATOR)).status, 404);
+  assert.equal((await client.ask(reset(upn('juergen'), password), PASSWORD_ADMINISTRATOR)).status, 200);
+  for (const claims of [PASSWORD_ADMINISTRATOR, UNLOCK_SERVICE]) {
+    lockOut('juergen');
+    const answer = await client.ask(unlock(upn('juergen')), claims);
+    assert.equal(answer.status, 200, JSON.stringify(answer.json));
+    assert.deepEqual(answer.json, {
+      id: answer.payload.jti, operation: 'unlock', status: 'succeeded', eventId: 35021, event: 'UnlockAccountSuccess',
+      domainController: env.WRITEBACK_LAB_DC, warnings: [], accountUnlocked: true,
+    });
+    assert.deepEqual(eventsOf(answer.payload.jti), [35020, 35021]);
+    assert.equal(bind('juergen', password), 'yes');
+  }
+  const again = await client.ask(unlock(upn('juergen')), PASSWORD_ADMINISTRATOR);
+  assert.equal(again.status, 200);
+  assert.equal(again.json.accountUnlocked, false);
+
+  lockOut('juergen');
+  const locked = await client.ask(
+    change(upn('juergen'), password, newPassword()), { ...NOBODY, upn: 'juergen@corp.example' });
+  assertProblem(locked, 423, 'ADUserAccountLockedOut', 33006);
+  for (const claims of [SERVICE, NOBODY, { ...NOBODY, upn: 'juergen@corp.example' }])
+    assertProblem(await client.ask(unlock(upn('juergen')), claims), 403, 'InitiatorNotAuthorized', 35001);
+  assert.equal(bind('juergen', password), '775');
+  const refused = await client.ask(unlock(upn('oscar')), UNLOCK_SERVICE);
+  assertProblem(refused, 403, 'ADPermissionsError', 33004);
+  assert.deepEqual(eventsOf(refused.payload.jti), [35020, 33004, 35022]);
+});
+
+test('must change at next sign-in is set after the reset, and the change is possible', async () => {
   const password = newPassword();
   const answer = await client.ask(
     reset(upn('ivan'), password, { forceChangePasswordNextSignIn: true }), PASSWORD_ADMINISTRATOR);
   assert.equal(answer.status, 200, JSON.stringify(answer.json));
   assert.equal(answer.json.mustChangeAtNextSignIn, true);
   assert.equal(bind('ivan', password), '773');
+
+  const mine = newPassword();
+  const changed = await client.ask(change(upn('ivan'), password, mine), { ...NOBODY, upn: 'ivan@corp.example' });
+  assert.equal(changed.status, 200, JSON.stringify(changed.json));
+  assert.equal(bind('ivan', mine), 'yes');
 });
 
 test('passwords of any script arrive as they were typed', async () => {
@@ -210,7 +295,7 @@ test('who may not is refused, and the directory is not touched', async () => {
   const before = look('grace', 'pwdLastSet').pwdLastSet;
   const as = (claims) => client.ask(reset(upn('grace'), newPassword()), claims);
   assertProblem(await as(NOBODY), 403, 'InitiatorNotAuthorized', 35001);
-  assertProblem(await as({ ...SERVICE, roles: ['Account.Unlock.All'] }), 403, 'InitiatorNotAuthorized', 35001);
+  assertProblem(await as(UNLOCK_SERVICE), 403, 'InitiatorNotAuthorized', 35001);
   assertProblem(await as({ ...PASSWORD_ADMINISTRATOR, upn: 'grace@corp.example' }), 403, 'InitiatorNotAuthorized', 35001);
   const center = await as(ADMIN_CENTER);
   assertProblem(center, 403, 'UnsupportedPortal', 35002);

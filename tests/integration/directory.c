@@ -197,6 +197,32 @@ static result reset(fixture *f, const char *user, const char *password,
     return reset_account(f, account, password, flags);
 }
 
+static result change(fixture *f, const char *user, const char *current, const char *new) {
+    _cleanup_(directory_account_freep) directory_account *account = find(f, user);
+    _cleanup_(secret_freep) secret *from = NULL, *to = NULL;
+    directory_call *call;
+    result r = {};
+
+    assert_int_equal(secret_new(current, strlen(current), &from), 0);
+    assert_int_equal(secret_new(new, strlen(new), &to), 0);
+    assert_int_equal(directory_change(f->directory, account, from, to, now_monotonic() + PATIENCE,
+                                      on_done, &r, &call),
+                     0);
+    wait_for(f, &r.done);
+    return r;
+}
+
+static result unlock(fixture *f, const char *user) {
+    _cleanup_(directory_account_freep) directory_account *account = find(f, user);
+    directory_call *call;
+    result r = {};
+
+    assert_int_equal(
+        directory_unlock(f->directory, account, now_monotonic() + PATIENCE, on_done, &r, &call), 0);
+    wait_for(f, &r.done);
+    return r;
+}
+
 static void assert_success(const result *r) {
     if (r->reply.outcome != OUTCOME_INVALID)
         fail_msg("%s: %s", outcome_get(r->reply.outcome)->name, r->detail);
@@ -708,6 +734,206 @@ static void cancelled_calls_never_end(void **state) {
     assert_false(never.done);
 }
 
+/* ---- Changing passwords ---------------------------------------------------------------------- */
+
+/* A user of a test's own, below OU=Staff, with everybody's password, set just now. */
+static void add_user(const char *name) {
+    char output[1024];
+
+    (void) setenv("TEST_USER", name, 1);
+    (void) setenv("TEST_DN", staff_dn(name), 1);
+    if (run("printf 'dn: %s\\nobjectClass: user\\nsAMAccountName: %s\\nuserPrincipalName: %s@" DOMAIN
+            "\\nuserAccountControl: 512\\nunicodePwd:: %s\\n' \"$TEST_DN\" \"$TEST_USER\" "
+            "\"$TEST_USER\" \"$(printf '\"%s\"' \"$WRITEBACK_LAB_USER_PASSWORD\" | "
+            "iconv -t UTF-16LE | base64 -w 0)\" | "
+            "LDAPTLS_CACERT=$WRITEBACK_LAB_DC_CA ldapadd -x -H ldaps://$WRITEBACK_LAB_DC "
+            "-D \"$WRITEBACK_LAB_ADMIN_DN\" -w \"$WRITEBACK_LAB_ADMIN_PASSWORD\" 2>&1",
+            output, sizeof(output)) != 0)
+        fail_msg("ldapadd: %s", output);
+}
+
+/* So that what was set just now may be changed. */
+static void without_minimum_age(void (*test)(fixture *f), fixture *f) {
+    modify(lab("BASE_DN"), "replace: minPwdAge\\nminPwdAge: 0\\n");
+    test(f);
+    modify(lab("BASE_DN"), "replace: minPwdAge\\nminPwdAge: -864000000000\\n");
+}
+
+static void lock_out(const char *user) {
+    for (size_t i = 0; i < 5; i++)
+        assert_false(can_bind(user, "wrong"));
+    assert_string_not_equal(attribute(user, "lockoutTime"), "0");
+}
+
+static void change_rightly(fixture *f) {
+    usec_t before = now_realtime();
+    result r;
+
+    add_user("changer");
+    r = change(f, "changer", lab("USER_PASSWORD"), "Geändert \"von\" mir 1");
+    assert_success(&r);
+    assert_true(r.reply.sent);
+    assert_string_equal(r.controller, lab("DC"));
+    assert_in_range(r.reply.password_last_set, before - 2 * USEC_PER_SEC,
+                    now_realtime() + 2 * USEC_PER_SEC);
+    assert_false(r.reply.history_not_enforced || r.reply.must_change || r.reply.must_change_failed);
+    assert_true(can_bind("changer", "Geändert \"von\" mir 1"));
+    assert_false(can_bind("changer", lab("USER_PASSWORD")));
+}
+
+static void the_owner_changes_the_password(void **state) {
+    without_minimum_age(change_rightly, *state);
+}
+
+static void change_wrongly(fixture *f) {
+    result r;
+
+    add_user("mistaken");
+    r = change(f, "mistaken", "Not-My-Password-1", "Never-Set-4711");
+    assert_outcome(&r, OUTCOME_AD_INCORRECT_PASSWORD);
+    assert_int_equal(r.reply.ad_error, 0x56);
+    assert_string_equal(attribute("mistaken", "badPwdCount"), "1");
+    assert_true(can_bind("mistaken", lab("USER_PASSWORD")));
+}
+
+static void a_wrong_current_password_is_told_and_changes_nothing(void **state) {
+    without_minimum_age(change_wrongly, *state);
+}
+
+static void change_against_the_policy(fixture *f) {
+    result r;
+
+    add_user("rulebreaker");
+    r = change(f, "rulebreaker", lab("USER_PASSWORD"), "Ab1");
+    assert_outcome(&r, OUTCOME_AD_PASSWORD_POLICY);
+    assert_int_equal(r.reply.n_reasons, 1);
+    assert_reason(&r, "minimumPasswordLength", 7);
+
+    r = change(f, "rulebreaker", lab("USER_PASSWORD"), "only-small-letters");
+    assert_outcome(&r, OUTCOME_AD_PASSWORD_POLICY);
+    assert_int_equal(r.reply.n_reasons, 1);
+    assert_reason(&r, "passwordComplexity", 0);
+
+    r = change(f, "rulebreaker", lab("USER_PASSWORD"), "In-Between-4711");
+    assert_success(&r);
+    r = change(f, "rulebreaker", "In-Between-4711", lab("USER_PASSWORD"));
+    assert_outcome(&r, OUTCOME_AD_PASSWORD_POLICY);
+    assert_int_equal(r.reply.n_reasons, 1);
+    assert_reason(&r, "passwordHistory", 24);
+    assert_true(can_bind("rulebreaker", "In-Between-4711"));
+}
+
+static void the_policy_holds_for_a_change_and_each_rule_is_told(void **state) {
+    without_minimum_age(change_against_the_policy, *state);
+}
+
+static void the_minimum_age_holds_for_a_change(void **state) {
+    result r;
+
+    add_user("hasty");
+    r = change(*state, "hasty", lab("USER_PASSWORD"), "Too-Soon-4711");
+    assert_outcome(&r, OUTCOME_AD_PASSWORD_POLICY);
+    assert_int_equal(r.reply.n_reasons, 1);
+    assert_reason(&r, "minimumPasswordAge", 24 * 60 * 60);
+    assert_true(can_bind("hasty", lab("USER_PASSWORD")));
+}
+
+static void change_while_locked(fixture *f) {
+    result r;
+
+    add_user("lockedout");
+    lock_out("lockedout");
+    r = change(f, "lockedout", lab("USER_PASSWORD"), "Never-Set-4711");
+    assert_outcome(&r, OUTCOME_AD_ACCOUNT_LOCKED_OUT);
+    assert_int_equal(r.reply.ad_error, 0x775);
+}
+
+static void a_locked_account_cannot_change_its_password(void **state) {
+    without_minimum_age(change_while_locked, *state);
+}
+
+static void change_where_forbidden(fixture *f) {
+    char output[1024];
+    result r;
+
+    add_user("tied");
+    (void) setenv("TEST_DN", staff_dn("tied"), 1);
+    if (run("chroot $WRITEBACK_LAB_TREE samba-tool dsacl set -s /lab/dc1/etc/smb.conf "
+            "--objectdn=\"$TEST_DN\" --sddl=\"(OD;;CR;ab721a53-1e2f-11d0-9819-00aa0040529b;;PS)"
+            "(OD;;CR;ab721a53-1e2f-11d0-9819-00aa0040529b;;WD)\" 2>&1 >/dev/null",
+            output, sizeof(output)) != 0)
+        fail_msg("samba-tool: %s", output);
+
+    r = change(f, "tied", lab("USER_PASSWORD"), "Never-Set-4711");
+    assert_outcome(&r, OUTCOME_AD_PASSWORD_POLICY);
+    assert_int_equal(r.reply.n_reasons, 1);
+    assert_reason(&r, "userCannotChangePassword", 0);
+    assert_true(can_bind("tied", lab("USER_PASSWORD")));
+}
+
+static void an_account_that_may_not_change_its_password_is_told(void **state) {
+    without_minimum_age(change_where_forbidden, *state);
+}
+
+/* The agent's account is nobody there, and need not be anybody. */
+static void a_change_needs_none_of_the_agents_rights(void **state) {
+    result r = change(*state, "oscar", lab("USER_PASSWORD"), "Oscars-Own-4711");
+
+    assert_success(&r);
+    assert_true(can_bind("oscar", "Oscars-Own-4711"));
+}
+
+static void who_must_change_and_who_has_expired_can_change(void **state) {
+    char error[1024];
+    result r;
+
+    add_user("new-here");
+    modify(staff_dn("new-here"), "replace: pwdLastSet\\npwdLastSet: 0\\n");
+    r = change(*state, "new-here", lab("USER_PASSWORD"), "First-Own-4711");
+    assert_success(&r);
+    assert_false(r.reply.must_change);
+    assert_true(can_bind("new-here", "First-Own-4711"));
+
+    add_user("gone-by");
+    modify(staff_dn("gone-by"), "replace: pwdLastSet\\npwdLastSet: 0\\n-\\n"
+                                "replace: accountExpires\\naccountExpires: 130000000000000000\\n");
+    r = change(*state, "gone-by", lab("USER_PASSWORD"), "Too-Late-4711");
+    assert_success(&r);
+    bind_error("gone-by", "Too-Late-4711", error, sizeof(error));
+    assert_non_null(strstr(error, "data 701"));
+}
+
+/* ---- Unlocking ------------------------------------------------------------------------------- */
+
+static void a_locked_account_is_unlocked_and_keeps_its_password(void **state) {
+    result r;
+
+    add_user("forgetful");
+    lock_out("forgetful");
+    assert_false(can_bind("forgetful", lab("USER_PASSWORD")));
+
+    r = unlock(*state, "forgetful");
+    assert_success(&r);
+    assert_true(r.reply.account_unlocked);
+    assert_false(r.reply.account_still_locked);
+    assert_int_equal(r.reply.password_last_set, 0);
+    assert_string_equal(attribute("forgetful", "lockoutTime"), "0");
+    assert_true(can_bind("forgetful", lab("USER_PASSWORD")));
+}
+
+static void an_account_that_is_not_locked_is_no_failure(void **state) {
+    result r = unlock(*state, "grace");
+
+    assert_success(&r);
+    assert_false(r.reply.account_unlocked || r.reply.account_still_locked);
+}
+
+static void an_unlock_without_the_right_is_a_matter_of_permissions(void **state) {
+    result r = unlock(*state, "oscar");
+
+    assert_outcome(&r, OUTCOME_AD_PERMISSIONS);
+}
+
 /* ---- Controllers that cannot be used --------------------------------------------------------- */
 
 static void a_wrong_ca_is_told(void **state) {
@@ -964,6 +1190,17 @@ int main(int argc, char **argv) {
         OPENED(a_protected_account_is_a_matter_of_permissions),
         OPENED(an_account_that_is_gone_by_now_is_not_found),
         OPENED(a_renamed_account_is_still_the_one_that_is_reset),
+        OPENED(the_owner_changes_the_password),
+        OPENED(a_wrong_current_password_is_told_and_changes_nothing),
+        OPENED(the_policy_holds_for_a_change_and_each_rule_is_told),
+        OPENED(the_minimum_age_holds_for_a_change),
+        OPENED(a_locked_account_cannot_change_its_password),
+        OPENED(an_account_that_may_not_change_its_password_is_told),
+        OPENED(a_change_needs_none_of_the_agents_rights),
+        OPENED(who_must_change_and_who_has_expired_can_change),
+        OPENED(a_locked_account_is_unlocked_and_keeps_its_password),
+        OPENED(an_account_that_is_not_locked_is_no_failure),
+        OPENED(an_unlock_without_the_right_is_a_matter_of_permissions),
         OPENED(cancelled_calls_never_end),
         UNOPENED(a_wrong_ca_is_told),
         UNOPENED(a_ca_file_that_is_not_there_is_told),

@@ -22,24 +22,35 @@ static const char alice_sid[] = "S-1-5-21-1-2-3-1001";
 static const char bob_sid[] = "S-1-5-21-1-2-3-1002";
 
 /* The whole way: initiator first, then target. */
-static outcome ask(const initiator *who, bool is_check, const target *whom) {
-    verdict v = authorise_initiator(who, is_check, own_clients);
+static outcome ask(const initiator *who, request_operation operation, const target *whom) {
+    verdict v = authorise_initiator(who, operation, own_clients);
 
     if (v.outcome == OUTCOME_INVALID)
-        v = authorise_target(who, is_check, whom);
+        v = authorise_target(who, operation, whom);
     assert_true((v.outcome == OUTCOME_INVALID) == (v.reason == NULL));
     return v.outcome;
 }
 
-/* What the contract says, written down a second time and differently: as a list of refusals. */
-static outcome expected(const initiator *who, bool is_check, const target *whom, bool is_self) {
-    bool has_right = who->is_app ? who->may_reset_all : who->is_administrator;
+/* What the contract says, written down a second time and differently. */
+static outcome expected(const initiator *who, request_operation operation, const target *whom,
+                        bool is_self) {
+    bool is_owner = is_self && !who->is_app;
+    bool has_right = who->is_administrator;
+
+    if (who->is_app && operation == OPERATION_RESET)
+        has_right = who->may_reset_all;
+    if (who->is_app && operation == OPERATION_UNLOCK)
+        has_right = who->may_unlock_all;
+    if (who->is_app && operation == OPERATION_CHECK)
+        has_right = who->may_reset_all || who->may_unlock_all;
 
     if (strcmp(who->client, admin_center) == 0)
         return OUTCOME_UNSUPPORTED_PORTAL;
-    if (is_self && !has_right && is_check && !who->is_app)
+    if (operation == OPERATION_CHANGE)
+        return is_owner ? OUTCOME_INVALID : OUTCOME_INITIATOR_NOT_AUTHORIZED;
+    if (operation == OPERATION_CHECK && is_owner && !has_right)
         return OUTCOME_INVALID;
-    if (!has_right || (is_self && !who->is_app))
+    if (!has_right || is_owner)
         return OUTCOME_INITIATOR_NOT_AUTHORIZED;
     if (whom->is_privileged && !who->is_privileged_administrator)
         return OUTCOME_TARGET_PRIVILEGED;
@@ -49,21 +60,23 @@ static outcome expected(const initiator *who, bool is_check, const target *whom,
 static void every_combination_is_as_the_contract_says(void **state) {
     (void) state;
 
-    for (unsigned bits = 0; bits < 1u << 7; bits++) {
-        bool is_check = bits & 1, is_self = bits & 2, privileged = bits & 4, app = bits & 8;
-        bool administrator = bits & 16, higher = bits & 32, supported = bits & 64;
-        const initiator who = {
-            .is_app = app,
-            .is_privileged_administrator = !app && administrator && higher,
-            .is_administrator = !app && administrator,
-            .may_reset_all = app && administrator,
-            .client = supported ? portal : admin_center,
-            .sid = alice_sid,
-        };
-        const target whom = {.sid = is_self ? alice_sid : bob_sid, .is_privileged = privileged};
+    for (request_operation o = 0; o < OPERATION_MAX_; o++)
+        for (unsigned bits = 0; bits < 1u << 7; bits++) {
+            bool is_self = bits & 1, privileged = bits & 2, app = bits & 4, supported = bits & 8;
+            bool administrator = bits & 16, higher = bits & 32, unlocks = bits & 64;
+            const initiator who = {
+                .is_app = app,
+                .is_privileged_administrator = !app && administrator && higher,
+                .is_administrator = !app && administrator,
+                .may_reset_all = app && administrator,
+                .may_unlock_all = app && unlocks,
+                .client = supported ? portal : admin_center,
+                .sid = alice_sid,
+            };
+            const target whom = {.sid = is_self ? alice_sid : bob_sid, .is_privileged = privileged};
 
-        assert_int_equal(ask(&who, is_check, &whom), expected(&who, is_check, &whom, is_self));
-    }
+            assert_int_equal(ask(&who, o, &whom), expected(&who, o, &whom, is_self));
+        }
 }
 
 static void other_clients_are_refused_and_own_ones_allowed(void **state) {
@@ -74,15 +87,15 @@ static void other_clients_are_refused_and_own_ones_allowed(void **state) {
     (void) state;
 
     who.client = own_client;
-    assert_int_equal(ask(&who, false, &bob), OUTCOME_INVALID);
+    assert_int_equal(ask(&who, OPERATION_RESET, &bob), OUTCOME_INVALID);
 
     who.client = "66666666-2222-3333-4444-555555555555";
-    assert_int_equal(ask(&who, false, &bob), OUTCOME_UNSUPPORTED_PORTAL);
+    assert_int_equal(ask(&who, OPERATION_RESET, &bob), OUTCOME_UNSUPPORTED_PORTAL);
     who.client = NULL;
-    assert_int_equal(ask(&who, false, &bob), OUTCOME_UNSUPPORTED_PORTAL);
+    assert_int_equal(ask(&who, OPERATION_RESET, &bob), OUTCOME_UNSUPPORTED_PORTAL);
 
     who.client = admin_center;
-    v = authorise_initiator(&who, false, own_clients);
+    v = authorise_initiator(&who, OPERATION_RESET, own_clients);
     assert_non_null(strstr(v.reason, "reset the password again in the Azure portal"));
 }
 
@@ -92,15 +105,15 @@ static void without_a_sid_the_name_tells_oneself(void **state) {
 
     (void) state;
 
-    assert_int_equal(ask(&who, false, &whom), OUTCOME_INITIATOR_NOT_AUTHORIZED);
+    assert_int_equal(ask(&who, OPERATION_RESET, &whom), OUTCOME_INITIATOR_NOT_AUTHORIZED);
 
     /* With one, the name is of no account: names can be given to others. */
     who.sid = bob_sid;
-    assert_int_equal(ask(&who, false, &whom), OUTCOME_INVALID);
+    assert_int_equal(ask(&who, OPERATION_RESET, &whom), OUTCOME_INVALID);
 
     who.sid = NULL;
     whom.upn = NULL;
-    assert_int_equal(ask(&who, false, &whom), OUTCOME_INVALID);
+    assert_int_equal(ask(&who, OPERATION_RESET, &whom), OUTCOME_INVALID);
 }
 
 int main(void) {

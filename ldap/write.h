@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What reset, change and unlock have in common: one modify with all that belongs together; after
+ * it was done a look, on the same connection, at what it came to; after the policy refused it a
+ * look at the policy (refusal.h), after it was refused for a missing right one at the rights.
+ * Nothing here logs. */
+
+#include "ldap/account.h"
+#include "ldap/call.h"
+#include "ldap/rights.h"
+
+typedef struct write_call write_call;
+
+/* One of the three. */
+typedef struct write_kind {
+    call_class class; /* write_call_class(…) */
+    const char *name; /* "a reset", for the log */
+    answer_kind answer;
+
+    /* Puts the modify together and hands it to write_send(). Returns 0 or negative errno. */
+    int (*send)(write_call *w);
+
+    /* It is done and has been read back: does what is left, and ends the call. NULL: nothing is. */
+    void (*complete)(write_call *w);
+} write_kind;
+
+struct write_call {
+    directory_call call;
+    const write_kind *kind;
+    const directory_account *account;
+    const secret *current_password; /* of a change */
+    const secret *new_password;     /* NULL: an unlock */
+    directory_reset_flags flags;
+
+    /* The GUID stays the account's own even if it is renamed or moved in this moment (MS-ADTS
+     * 3.1.1.3.1.2.4). */
+    char *guid_name;
+    bool by_name;    /* the controller does not take a GUID for a name */
+    bool with_hints; /* of a reset */
+    char *refusal;   /* in the directory's words */
+    rights_look *look;
+};
+
+int write_begin(directory_call *call);
+void write_done(directory_call *call);
+
+/* needs_hints   whether a controller without policy hints will not do */
+#define write_call_class(needs_hints)                                                              \
+    { .size = sizeof(write_call), .begin = write_begin, .done = write_done, .writes = needs_hints }
+
+/* Makes the call. All but `kind` and `ret` as directory_reset() takes it. Returns 0 or -ENOMEM. */
+int write_new(directory *d, const write_kind *kind, const directory_account *account,
+              usec_t deadline, directory_done_fn fn, void *userdata, write_call **ret);
+
+/* The account's name for requests. */
+const char *write_target(const write_call *w);
+
+/* Sends the modify to the call's controller. Returns 0 or negative errno. */
+int write_send(write_call *w, LDAPMod **mods, const LDAPControl *critical_control);
