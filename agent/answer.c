@@ -65,6 +65,10 @@ static json_t *warnings_of(const directory_reply *reply) {
         (void) json_array_append_new(warnings, json_string("mustChangeAtNextSignInNotSet"));
     if (reply->history_not_enforced)
         (void) json_array_append_new(warnings, json_string("passwordHistoryNotEnforced"));
+    if (reply->already_set)
+        (void) json_array_append_new(warnings, json_string("passwordAlreadySet"));
+    if (reply->answer_lost)
+        (void) json_array_append_new(warnings, json_string("answerLost"));
     return warnings;
 }
 

@@ -51,9 +51,10 @@ struct operation {
     outcome not_found; /* worst of what the directories said that have not got it */
     char *not_found_why;
 
-    bool keyed;    /* verified: from now on its id counts among those under way */
-    bool started;  /* the start event is logged */
-    bool recorded; /* the ledger has it */
+    bool keyed;       /* verified: from now on its id counts among those under way */
+    bool started;     /* the start event is logged */
+    bool recorded;    /* the ledger has it, and is told the end */
+    bool sent_before; /* and what came of it is not known; until it is, the ledger says so */
     bool waiting_for_ledger;
     operation *leader; /* the same request came earlier and is under way: it will answer for both */
     usec_t retry_after; /* of OUTCOME_TOO_MANY_REQUESTS */
@@ -333,7 +334,7 @@ static void on_done(directory_reply *reply, void *userdata) {
     finish(op, success, answer_done(success, op->request.operation, op->request.id, reply));
 }
 
-static int begin_reset(operation *op, directory *d) {
+static int begin_reset(operation *op, directory *d, const directory_attempt *attempt) {
     directory_reset_flags flags = 0;
 
     if (op->request.unlock)
@@ -341,21 +342,23 @@ static int begin_reset(operation *op, directory *d) {
     if (op->request.must_change)
         flags |= RESET_MUST_CHANGE;
 
-    return directory_reset(d, op->account, op->request.new_password, flags, op->deadline, on_done,
-                           op, &op->asking);
+    return directory_reset(d, op->account, op->request.new_password, flags, attempt, on_done, op,
+                           &op->asking);
 }
 
 static int begin_in_directory(operation *op) {
     directory *d = op->set->context.directories[op->home];
+    directory_attempt attempt = {
+        .issued = op->request.issued, .sent_before = op->sent_before, .deadline = op->deadline};
 
     switch (op->request.operation) {
     case OPERATION_CHANGE:
         return directory_change(d, op->account, op->request.current_password,
-                                op->request.new_password, op->deadline, on_done, op, &op->asking);
+                                op->request.new_password, &attempt, on_done, op, &op->asking);
     case OPERATION_UNLOCK:
-        return directory_unlock(d, op->account, op->deadline, on_done, op, &op->asking);
+        return directory_unlock(d, op->account, &attempt, on_done, op, &op->asking);
     default:
-        return begin_reset(op, d);
+        return begin_reset(op, d, &attempt);
     }
 }
 
@@ -368,6 +371,8 @@ static void on_marked_sent(const ledger_entry *entry, void *userdata) {
         refuse(op, OUTCOME_LEDGER_UNAVAILABLE, entry->why);
     else if (begin_in_directory(op) < 0)
         refuse(op, OUTCOME_UNKNOWN_ERROR, "out of memory");
+    else
+        op->recorded = true;
 }
 
 static void do_it(operation *op) {
@@ -570,13 +575,12 @@ static void on_begun(const ledger_entry *entry, void *userdata) {
         repeat(op, entry);
         return;
     case LEDGER_SENT:
-        refuse(op, OUTCOME_OUTCOME_UNKNOWN,
-               "this request was sent to the directory before and its answer was lost");
-        return;
+        op->sent_before = true;
+        break;
     default:
         op->recorded = true;
-        authorise(op);
     }
+    authorise(op);
 }
 
 static bool same_secret(const secret *a, const secret *b) {

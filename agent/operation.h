@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One reset or check, from sealed request to answer, in one direction:
+/* One reset, change, unlock or check, from sealed request to answer, in one direction:
  *
  *   opened → token verified → seen before? → initiator authorised → account located → target
  * authorised → about to send, recorded → one modify → outcome recorded → answered, logged, counted
  *
  * Every request given to operations_begin() is answered, 45 s after it came at the latest. Logs one
- * entry a request, and for a reset its start and, where it fails, its failure beside the cause. */
+ * entry a request, and for what changes something its start and, where it fails, its failure beside
+ * the cause. */
 
 #include "agent/config.h"
 #include "agent/ledger.h"

@@ -239,6 +239,34 @@ const bind_refusal *answer_bind_refusal(int result, const char *text) {
     }
 }
 
+password_verdict answer_password_verdict(int result, const char *text) {
+    assert(text);
+
+    if (result == LDAP_SUCCESS)
+        return PASSWORD_RIGHT;
+    if (result != LDAP_INVALID_CREDENTIALS)
+        return PASSWORD_UNTOLD;
+
+    switch (bind_data(text)) {
+    case 0x52e:
+        return PASSWORD_WRONG;
+
+    case 0x530:
+    case 0x531:
+    case 0x532:
+    case 0x533:
+    case 0x701:
+    case 0x773:
+        return PASSWORD_RIGHT;
+
+    case 0x775:
+        return PASSWORD_PERHAPS;
+
+    default:
+        return PASSWORD_UNTOLD;
+    }
+}
+
 char *answer_describe(int result, const char *text) {
     char *sentence;
 

@@ -42,6 +42,17 @@ typedef struct bind_refusal {
  * a trouble of the controller that may pass. */
 const bind_refusal *answer_bind_refusal(int result, const char *text);
 
+/* What a bind's answer says about the password that came with it. */
+typedef enum password_verdict {
+    PASSWORD_RIGHT, /* it may be refused all the same: expired, disabled, must change … */
+    PASSWORD_WRONG,
+    PASSWORD_PERHAPS, /* the account is locked: Samba says so to the right password, Windows to any
+                       */
+    PASSWORD_UNTOLD,
+} password_verdict;
+
+password_verdict answer_password_verdict(int result, const char *text);
+
 /* "LDAP result 53 (Server is unwilling to perform): 0000052D: …" with control characters made
  * spaces and the end cut off if it is long. malloc(3)ed, or NULL where memory is out. */
 char *answer_describe(int result, const char *text);

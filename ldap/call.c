@@ -12,8 +12,12 @@
  * names, but requests need not wait for that. */
 #define PATIENCE (2 * USEC_PER_SEC)
 
-static void schedule(directory_call *call) {
+void call_begin(directory_call *call) {
     (void) sd_event_source_set_enabled(call->step, SD_EVENT_ONESHOT);
+}
+
+void call_hold(directory_call *call) {
+    (void) sd_event_source_set_enabled(call->step, SD_EVENT_OFF);
 }
 
 connection *call_connection(const directory_call *call) {
@@ -32,7 +36,7 @@ void call_expect(directory_call *call, outcome o, char *detail) {
 
 void call_end(directory_call *call) {
     call->ended = true;
-    schedule(call);
+    call_begin(call);
 }
 
 void call_fail(directory_call *call, outcome o, char *detail) {
@@ -57,7 +61,7 @@ void call_take_rights(directory_call *call, directory_rights *rights) {
 void call_try_next(directory_call *call, const char *problem) {
     call_expect(call, OUTCOME_AD_NOT_REACHABLE,
                 text_format("%s: it %s", controller_name(call->controller), problem));
-    schedule(call);
+    call_begin(call);
 }
 
 static void finish(directory_call *call) {
@@ -83,7 +87,7 @@ static controller *pick(directory_call *call, bool *ret_wait) {
                                                 call->preferred, ret_wait);
 }
 
-static void choose(directory_call *call, controller *c) {
+void call_choose(directory_call *call, controller *c) {
     controller *before = call->controller;
 
     call->controller = controller_ref(c);
@@ -155,7 +159,7 @@ static int on_step(sd_event_source *source, void *userdata) {
         return 0;
     }
 
-    choose(call, c);
+    call_choose(call, c);
     be_patient(call);
     r = call->class->begin(call);
     if (r == -ENOMEM)
@@ -181,7 +185,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
 void calls_wake(directory *d) {
     for (directory_call *call = d->calls; call; call = call->next)
         if (call->waiting)
-            schedule(call);
+            call_begin(call);
 }
 
 int call_new(directory *d, const call_class *class, usec_t deadline, directory_done_fn fn,

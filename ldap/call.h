@@ -61,6 +61,15 @@ struct directory_call {
 int call_new(directory *d, const call_class *class, usec_t deadline, directory_done_fn fn,
              void *userdata, directory_call **ret);
 
+/* On the loop's next turn: chooses a controller and begins. A new call does so by itself. */
+void call_begin(directory_call *call);
+
+/* Not before call_begin(). */
+void call_hold(directory_call *call);
+
+/* From now on the call is this controller's, and its reply says so. */
+void call_choose(directory_call *call, controller *c);
+
 /* Of call->controller; NULL where it is lost. Whatever is changed goes over the second one. */
 connection *call_connection(const directory_call *call);
 connection *call_write_connection(const directory_call *call);

@@ -18,9 +18,9 @@ static int send_change(write_call *w) {
     LDAPMod *mods[] = {&remove, &add, NULL};
     int r;
 
-    r = password_encode(w->current_password, &current);
+    r = password_encode(w->order.current_password, &current);
     if (r >= 0)
-        r = password_encode(w->new_password, &new);
+        r = password_encode(w->order.new_password, &new);
     if (r < 0)
         return r;
 
@@ -30,25 +30,18 @@ static int send_change(write_call *w) {
 }
 
 int directory_change(directory *d, const directory_account *account, const secret *current_password,
-                     const secret *new_password, usec_t deadline, directory_done_fn fn,
-                     void *userdata, directory_call **ret) {
+                     const secret *new_password, const directory_attempt *attempt,
+                     directory_done_fn fn, void *userdata, directory_call **ret) {
     static const write_kind kind = {.class = write_call_class(false),
                                     .name = "a change",
                                     .answer = ANSWER_TO_CHANGE,
                                     .send = send_change};
-    write_call *w;
-    int r;
+    write_order order = {.account = account,
+                         .current_password = current_password,
+                         .new_password = new_password,
+                         .attempt = *attempt};
 
     assert(current_password);
     assert(new_password);
-    assert(ret);
-
-    r = write_new(d, &kind, account, deadline, fn, userdata, &w);
-    if (r < 0)
-        return r;
-
-    w->current_password = current_password;
-    w->new_password = new_password;
-    *ret = &w->call;
-    return 0;
+    return write_new(d, &kind, &order, fn, userdata, ret);
 }

@@ -537,6 +537,12 @@ bool controller_is_suspect(const controller *c) {
     return c->is_suspect;
 }
 
+int controller_dial(controller *c, connection_opened_fn opened, connection_lost_fn lost,
+                    void *userdata, connection **ret) {
+    assert(c);
+    return connection_new(c->domain->event, c->resolver, &c->target, opened, lost, userdata, ret);
+}
+
 const controller_status *controller_get_status(controller *c) {
     assert(c);
 

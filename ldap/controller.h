@@ -64,6 +64,10 @@ bool controller_is_busy(const controller *c);
 /* It lets a request wait: it is asked whether it still answers, and comes last until it does. */
 void controller_suspect(controller *c);
 bool controller_is_suspect(const controller *c);
+/* Connects once more, for the caller alone, who binds as he likes. As connection_new(); the
+ * connection must not outlive the controller. */
+int controller_dial(controller *c, connection_opened_fn opened, connection_lost_fn lost,
+                    void *userdata, connection **ret);
 
 const controller_status *controller_get_status(controller *c);
 const char *controller_name(const controller *c);

@@ -184,13 +184,15 @@ typedef struct directory_reply {
     /* check_rights; and a reset that was refused for a missing right, where they could be seen */
     const directory_rights *rights;
 
-    usec_t password_last_set;  /* reset: read back from the controller; 0: could not be read */
-    bool account_unlocked;     /* reset: lockoutTime was cleared on an account that was locked */
+    usec_t password_last_set;  /* reset, change: read back; 0: could not be read */
+    bool account_unlocked;     /* reset, unlock: of an account that was locked */
     bool account_still_locked; /* reset: without unlockAccount on a locked account */
     bool must_change;          /* reset: must change at next sign-in was set */
     bool
         must_change_failed; /* reset: was asked for and refused; the password is set all the same */
     bool history_not_enforced; /* reset: done without policy hints */
+    bool answer_lost; /* the modify was not answered; that it was done has been found by looking */
+    bool already_set; /* reset, change: an earlier attempt of the request had set the password */
 
     directory_policy_reason reasons[DIRECTORY_REASONS_MAX]; /* of OUTCOME_AD_PASSWORD_POLICY */
     size_t n_reasons;
@@ -204,6 +206,14 @@ typedef void (*directory_done_fn)(directory_reply *reply, void *userdata);
 int directory_locate(directory *d, const directory_identifier *id, usec_t deadline,
                      directory_done_fn done, void *userdata, directory_call **ret);
 
+/* An attempt to carry out a request of somebody's. */
+typedef struct directory_attempt {
+    usec_t issued;    /* CLOCK_REALTIME: when it was asked for; 0: nothing was set on its behalf */
+    bool sent_before; /* an earlier attempt may have sent its modify, and what came of it is not
+                         known: that is settled first */
+    usec_t deadline;  /* CLOCK_MONOTONIC */
+} directory_attempt;
+
 typedef enum directory_reset_flags {
     RESET_UNLOCK = 1 << 0,      /* also lockoutTime=0, in the same modify */
     RESET_MUST_CHANGE = 1 << 1, /* pwdLastSet=0, a second modify after the first succeeded */
@@ -216,11 +226,18 @@ typedef enum directory_reset_flags {
  * password   UTF-8; borrowed until done; see directory_password_check()
  * done       in reply: controller, password_last_set, and the flags that tell what else was done
  *
- * A modify that was sent and not answered ends in OUTCOME_OUTCOME_UNKNOWN, never in a second
- * attempt. Returns 0, or -ENOMEM. Logs nothing. */
+ * A modify that was sent and not answered is never repeated. What became of it is found out by
+ * looking: at pwdLastSet, and where a password was set, by one bind as the user with the new one.
+ * It ends in success (answer_lost); in OUTCOME_AD_NOT_REACHABLE where it was certainly not done; or
+ * in OUTCOME_OUTCOME_UNKNOWN where that cannot be told by the deadline.
+ *
+ * A password that is refused for its history or its age, set since the request was issued, and with
+ * which the user can sign in, was set by this request before: it succeeds (already_set).
+ *
+ * Returns 0, or -ENOMEM. Logs nothing. */
 int directory_reset(directory *d, const directory_account *account, const secret *password,
-                    directory_reset_flags flags, usec_t deadline, directory_done_fn done,
-                    void *userdata, directory_call **ret);
+                    directory_reset_flags flags, const directory_attempt *attempt,
+                    directory_done_fn done, void *userdata, directory_call **ret);
 
 /* Looks at what the agent's own account may do, and changes nothing: the verdict is the one that a
  * controller comes to from the same access lists (MS-ADTS 5.1.3.3). Membership in groups counts as
@@ -240,13 +257,14 @@ int directory_check_rights(directory *d, const directory_account *account, usec_
  *
  * account, passwords, done, return value: as directory_reset(). */
 int directory_change(directory *d, const directory_account *account, const secret *current_password,
-                     const secret *new_password, usec_t deadline, directory_done_fn done,
-                     void *userdata, directory_call **ret);
+                     const secret *new_password, const directory_attempt *attempt,
+                     directory_done_fn done, void *userdata, directory_call **ret);
 
 /* Clears a lockout: lockoutTime=0. Succeeds on an account that is not locked too. In reply:
  * account_unlocked tells whether it was. Otherwise as directory_reset(). */
-int directory_unlock(directory *d, const directory_account *account, usec_t deadline,
-                     directory_done_fn done, void *userdata, directory_call **ret);
+int directory_unlock(directory *d, const directory_account *account,
+                     const directory_attempt *attempt, directory_done_fn done, void *userdata,
+                     directory_call **ret);
 
 /* Whether a password can be put into unicodePwd at all: valid UTF-8, no NUL, 1 to 256 UTF-16 units.
  * Returns 0; -EINVAL with a static text that tells why and quotes nothing; -ENOMEM. */

@@ -91,16 +91,12 @@ static size_t count_classes(const utf16 *password) {
 
         if (c >= '0' && c <= '9')
             digit = true;
-        else if (c >= 'A' && c <= 'Z')
-            upper = true;
-        else if (c >= 'a' && c <= 'z')
-            lower = true;
-        else if (c < 0x80)
-            symbol |= c != 0 && strchr(SYMBOLS, c);
         else if (unicode() && iswupper_l(c, unicode()))
             upper = true;
         else if (unicode() && iswlower_l(c, unicode()))
             lower = true;
+        else if (c < 0x80)
+            symbol |= c != 0 && strchr(SYMBOLS, c);
         else if (unicode() && iswalpha_l(c, unicode()))
             other = true;
     }

@@ -17,6 +17,7 @@ typedef struct password_policy {
     unsigned long long history_length;
     usec_t min_age;
     bool complexity;
+    unsigned long long lockout_threshold; /* 0: wrong passwords do not lock */
 } password_policy;
 
 /* What the rules look at beside the password. Borrowed. */

@@ -23,6 +23,7 @@ static password_policy read_fine_grained(entry e) {
         .history_length = count(e, "msDS-PasswordHistoryLength"),
         .min_age = entry_span(e, "msDS-MinimumPasswordAge"),
         .complexity = is_true(e, "msDS-PasswordComplexityEnabled"),
+        .lockout_threshold = count(e, "msDS-LockoutThreshold"),
     };
 }
 
@@ -32,6 +33,7 @@ static password_policy read_domain(entry e) {
         .history_length = count(e, "pwdHistoryLength"),
         .min_age = entry_span(e, "minPwdAge"),
         .complexity = entry_integer(e, "pwdProperties", 0) & DOMAIN_PASSWORD_COMPLEX,
+        .lockout_threshold = count(e, "lockoutThreshold"),
     };
 }
 
@@ -41,10 +43,12 @@ int policy_entry_search(connection *c, const directory_account *account, const s
                                              "pwdHistoryLength",
                                              "minPwdAge",
                                              "pwdProperties",
+                                             "lockoutThreshold",
                                              "msDS-MinimumPasswordLength",
                                              "msDS-PasswordHistoryLength",
                                              "msDS-MinimumPasswordAge",
                                              "msDS-PasswordComplexityEnabled",
+                                             "msDS-LockoutThreshold",
                                              NULL};
 
     return connection_search(c, account->policy_dn ? account->policy_dn : known->naming_context,

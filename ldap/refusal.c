@@ -7,17 +7,17 @@
 
 static void end_with_reasons(write_call *w, const password_policy *policy) {
     policy_subject subject = {
-        .sam_account_name = w->account->sam_account_name,
-        .display_name = w->account->display_name,
-        .may_be_simple = w->account->password_not_required,
-        .password_last_set = w->account->info.password_last_set,
+        .sam_account_name = w->order.account->sam_account_name,
+        .display_name = w->order.account->display_name,
+        .may_be_simple = w->order.account->password_not_required,
+        .password_last_set = w->order.account->info.password_last_set,
         .now = now_realtime(),
-        .history_enforced = w->with_hints || w->current_password,
+        .history_enforced = w->with_hints || w->order.current_password,
     };
 
     w->call.reply.n_reasons = policy_reasons(w->refusal ? w->refusal : "", policy, &subject,
-                                             w->new_password, w->call.reply.reasons);
-    call_end(&w->call);
+                                             w->order.new_password, w->call.reply.reasons);
+    write_refused(w);
 }
 
 static void on_policy(const connection_answer *answer, void *userdata) {
@@ -25,12 +25,12 @@ static void on_policy(const connection_answer *answer, void *userdata) {
     password_policy policy;
 
     w->call.request = NULL;
-    end_with_reasons(w, policy_entry_read(answer, w->account, &policy) ? &policy : NULL);
+    end_with_reasons(w, policy_entry_read(answer, w->order.account, &policy) ? &policy : NULL);
 }
 
 /* A change that is refused for want of the right Change Password, on Windows and on Samba. */
 static bool is_for_the_right_to_change(const write_call *w) {
-    return w->current_password &&
+    return w->order.current_password &&
            (w->call.reply.ldap_result == LDAP_INSUFFICIENT_ACCESS || w->call.reply.ad_error == 0);
 }
 
@@ -43,7 +43,7 @@ void refusal_explain(write_call *w) {
         return call_end(&w->call);
     }
 
-    if (!c || policy_entry_search(c, w->account, controller_survey(w->call.controller), on_policy,
-                                  w, &w->call.request) < 0)
+    if (!c || policy_entry_search(c, w->order.account, controller_survey(w->call.controller),
+                                  on_policy, w, &w->call.request) < 0)
         end_with_reasons(w, NULL);
 }

@@ -6,5 +6,5 @@
 
 #include "ldap/write.h"
 
-/* Fills in the reply's reasons and ends the call. */
+/* Fills in the reply's reasons and goes on to write_refused(). */
 void refusal_explain(write_call *w);

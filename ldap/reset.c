@@ -40,8 +40,8 @@ static void set_must_change(write_call *w) {
 static void complete(write_call *w) {
     directory_reply *reply = &w->call.reply;
 
-    reply->history_not_enforced = !w->with_hints;
-    if ((w->flags & RESET_MUST_CHANGE) && !reply->must_change)
+    reply->history_not_enforced = reply->sent && !w->with_hints;
+    if ((w->order.flags & RESET_MUST_CHANGE) && !reply->must_change)
         return set_must_change(w);
 
     reply->must_change_failed = false;
@@ -66,13 +66,13 @@ static int send_reset(write_call *w) {
     LDAPMod unlock = {.mod_op = LDAP_MOD_REPLACE,
                       .mod_type = (char[]){"lockoutTime"},
                       .mod_values = (char *[]){(char[]){"0"}, NULL}};
-    LDAPMod *mods[] = {&password, w->flags & RESET_UNLOCK ? &unlock : NULL, NULL};
+    LDAPMod *mods[] = {&password, w->order.flags & RESET_UNLOCK ? &unlock : NULL, NULL};
     LDAPControl hints = {.ldctl_oid = (char *) (uintptr_t) hints_of(w),
                          .ldctl_value = {.bv_len = sizeof(POLICY_HINTS_VALUE) - 1,
                                          .bv_val = (char[]){POLICY_HINTS_VALUE}}};
     int r;
 
-    r = password_encode(w->new_password, &unicode);
+    r = password_encode(w->order.new_password, &unicode);
     if (r < 0)
         return r;
 
@@ -82,25 +82,16 @@ static int send_reset(write_call *w) {
 }
 
 int directory_reset(directory *d, const directory_account *account, const secret *password,
-                    directory_reset_flags flags, usec_t deadline, directory_done_fn fn,
-                    void *userdata, directory_call **ret) {
+                    directory_reset_flags flags, const directory_attempt *attempt,
+                    directory_done_fn fn, void *userdata, directory_call **ret) {
     static const write_kind kind = {.class = write_call_class(true),
                                     .name = "a reset",
                                     .answer = ANSWER_TO_RESET,
                                     .send = send_reset,
                                     .complete = complete};
-    write_call *w;
-    int r;
+    write_order order = {
+        .account = account, .new_password = password, .flags = flags, .attempt = *attempt};
 
     assert(password);
-    assert(ret);
-
-    r = write_new(d, &kind, account, deadline, fn, userdata, &w);
-    if (r < 0)
-        return r;
-
-    w->new_password = password;
-    w->flags = flags;
-    *ret = &w->call;
-    return 0;
+    return write_new(d, &kind, &order, fn, userdata, ret);
 }

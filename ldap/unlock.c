@@ -13,21 +13,14 @@ static int send_unlock(write_call *w) {
     return write_send(w, mods, NULL);
 }
 
-int directory_unlock(directory *d, const directory_account *account, usec_t deadline,
-                     directory_done_fn fn, void *userdata, directory_call **ret) {
+int directory_unlock(directory *d, const directory_account *account,
+                     const directory_attempt *attempt, directory_done_fn fn, void *userdata,
+                     directory_call **ret) {
     static const write_kind kind = {.class = write_call_class(false),
                                     .name = "an unlock",
                                     .answer = ANSWER_TO_WRITE,
                                     .send = send_unlock};
-    write_call *w;
-    int r;
+    write_order order = {.account = account, .attempt = *attempt};
 
-    assert(ret);
-
-    r = write_new(d, &kind, account, deadline, fn, userdata, &w);
-    if (r < 0)
-        return r;
-
-    *ret = &w->call;
-    return 0;
+    return write_new(d, &kind, &order, fn, userdata, ret);
 }

@@ -177,13 +177,13 @@ static directory_account *find(fixture *f, const char *user) {
 
 static result reset_account(fixture *f, const directory_account *account, const char *password,
                             directory_reset_flags flags) {
+    directory_attempt attempt = {.deadline = now_monotonic() + PATIENCE};
     _cleanup_(secret_freep) secret *s = NULL;
     directory_call *call;
     result r = {};
 
     assert_int_equal(secret_new(password, strlen(password), &s), 0);
-    assert_int_equal(directory_reset(f->directory, account, s, flags, now_monotonic() + PATIENCE,
-                                     on_done, &r, &call),
+    assert_int_equal(directory_reset(f->directory, account, s, flags, &attempt, on_done, &r, &call),
                      0);
     assert_false(r.done);
     wait_for(f, &r.done);
@@ -199,26 +199,26 @@ static result reset(fixture *f, const char *user, const char *password,
 
 static result change(fixture *f, const char *user, const char *current, const char *new) {
     _cleanup_(directory_account_freep) directory_account *account = find(f, user);
+    directory_attempt attempt = {.deadline = now_monotonic() + PATIENCE};
     _cleanup_(secret_freep) secret *from = NULL, *to = NULL;
     directory_call *call;
     result r = {};
 
     assert_int_equal(secret_new(current, strlen(current), &from), 0);
     assert_int_equal(secret_new(new, strlen(new), &to), 0);
-    assert_int_equal(directory_change(f->directory, account, from, to, now_monotonic() + PATIENCE,
-                                      on_done, &r, &call),
-                     0);
+    assert_int_equal(
+        directory_change(f->directory, account, from, to, &attempt, on_done, &r, &call), 0);
     wait_for(f, &r.done);
     return r;
 }
 
 static result unlock(fixture *f, const char *user) {
     _cleanup_(directory_account_freep) directory_account *account = find(f, user);
+    directory_attempt attempt = {.deadline = now_monotonic() + PATIENCE};
     directory_call *call;
     result r = {};
 
-    assert_int_equal(
-        directory_unlock(f->directory, account, now_monotonic() + PATIENCE, on_done, &r, &call), 0);
+    assert_int_equal(directory_unlock(f->directory, account, &attempt, on_done, &r, &call), 0);
     wait_for(f, &r.done);
     return r;
 }
@@ -713,6 +713,7 @@ static void cancelled_calls_never_end(void **state) {
     fixture *f = *state;
     _cleanup_(directory_account_freep) directory_account *grace = find(f, "grace");
     _cleanup_(secret_freep) secret *password = NULL;
+    directory_attempt attempt = {.deadline = now_monotonic() + PATIENCE};
     directory_identifier id = {IDENTIFIER_SAM_ACCOUNT_NAME, "alice"};
     directory_call *call;
     result never = {}, r;
@@ -722,9 +723,8 @@ static void cancelled_calls_never_end(void **state) {
         directory_locate(f->directory, &id, now_monotonic() + PATIENCE, on_done, &never, &call), 0);
     assert_null(directory_call_free(call));
 
-    assert_int_equal(directory_reset(f->directory, grace, password, 0, now_monotonic() + PATIENCE,
-                                     on_done, &never, &call),
-                     0);
+    assert_int_equal(
+        directory_reset(f->directory, grace, password, 0, &attempt, on_done, &never, &call), 0);
     assert_true(sd_event_run(f->event, 0) >= 0);
     directory_call_free(call);
 

@@ -81,7 +81,8 @@ static result reset_within(fixture *f, const char *password, directory_reset_fla
 
     assert_int_equal(secret_new(password, strlen(password), &s), 0);
     assert_int_equal(directory_reset(f->directory, found.account, s, flags,
-                                     now_monotonic() + patience, on_done, &r, &call),
+                                     &(directory_attempt){.deadline = now_monotonic() + patience},
+                                     on_done, &r, &call),
                      0);
     run_until(f, &r.done, patience + PATIENCE);
     assert_true(r.done);
@@ -279,20 +280,20 @@ static void a_reset_without_an_answer_is_unknown_and_never_sent_again(void **sta
     assert_int_equal(double_get_count(f->second).resets, 0);
 }
 
-static void a_connection_cut_after_the_reset_is_unknown(void **state) {
+static void a_connection_cut_after_the_reset_is_looked_into_and_nothing_repeated(void **state) {
     fixture *f = *state;
     double_script second = {.hints = HINTS};
     result r;
 
     start(f, (double_script){.hints = HINTS, .reset = {.manner = DOUBLE_HANGS_UP}}, &second);
     r = reset(f);
-    assert_outcome(&r, OUTCOME_OUTCOME_UNKNOWN);
+    assert_outcome(&r, OUTCOME_AD_NOT_REACHABLE);
     assert_string_equal(r.controller, double_name(f->first));
     assert_int_equal(double_get_count(f->first).resets, 1);
     assert_int_equal(double_get_count(f->second).resets, 0);
 }
 
-static void nonsense_after_the_reset_is_unknown(void **state) {
+static void nonsense_after_the_reset_is_looked_into(void **state) {
     fixture *f = *state;
     static const double_manner manners[] = {DOUBLE_SENDS_GARBAGE, DOUBLE_SENDS_TOO_MUCH};
 
@@ -302,8 +303,8 @@ static void nonsense_after_the_reset_is_unknown(void **state) {
 
         double_get_script(f->first)->reset.manner = manners[i];
         r = reset(f);
-        assert_outcome(&r, OUTCOME_OUTCOME_UNKNOWN);
-        assert_non_null(strstr(r.detail, "cannot be read"));
+        assert_outcome(&r, OUTCOME_AD_NOT_REACHABLE);
+        assert_non_null(strstr(r.detail, "was not done"));
     }
 }
 
@@ -317,7 +318,8 @@ static void a_late_answer_to_a_cancelled_reset_does_no_harm(void **state) {
     start(f, (double_script){.hints = HINTS, .reset = {.manner = DOUBLE_ANSWERS_LATE}}, NULL);
     found = locate(f);
     assert_int_equal(secret_new("Correct-Horse-4711", 18, &s), 0);
-    assert_int_equal(directory_reset(f->directory, found.account, s, 0, now_monotonic() + PATIENCE,
+    assert_int_equal(directory_reset(f->directory, found.account, s, 0,
+                                     &(directory_attempt){.deadline = now_monotonic() + PATIENCE},
                                      on_done, &r, &call),
                      0);
     while (double_get_count(f->first).resets == 0)
@@ -534,8 +536,8 @@ int main(void) {
         TEST(a_referral_is_not_followed),
         TEST(a_name_by_guid_that_is_refused_is_given_as_dn),
         TEST(a_reset_without_an_answer_is_unknown_and_never_sent_again),
-        TEST(a_connection_cut_after_the_reset_is_unknown),
-        TEST(nonsense_after_the_reset_is_unknown),
+        TEST(a_connection_cut_after_the_reset_is_looked_into_and_nothing_repeated),
+        TEST(nonsense_after_the_reset_is_looked_into),
         TEST(a_late_answer_to_a_cancelled_reset_does_no_harm),
         TEST(what_is_done_stays_done_though_the_rest_fails),
         TEST(a_search_that_fails_is_asked_elsewhere),

@@ -177,6 +177,33 @@ static void answers_mean_the_same_from_every_server(void **state) {
     }
 }
 
+static void a_bind_tells_whether_the_password_was_right(void **state) {
+    static const struct {
+        int result;
+        const char *data;
+        password_verdict verdict;
+    } binds[] = {
+        {0, "", PASSWORD_RIGHT},      {49, "773", PASSWORD_RIGHT},   /* must change */
+        {49, "532", PASSWORD_RIGHT},                                 /* expired */
+        {49, "533", PASSWORD_RIGHT},                                 /* disabled */
+        {49, "701", PASSWORD_RIGHT},                                 /* the account has expired */
+        {49, "52e", PASSWORD_WRONG},  {49, "775", PASSWORD_PERHAPS}, /* locked */
+        {49, "525", PASSWORD_UNTOLD},                                /* no such account */
+        {49, "51f", PASSWORD_UNTOLD}, /* a read-only controller without it */
+        {8, "", PASSWORD_UNTOLD},
+    };
+    char text[128];
+
+    (void) state;
+    for (size_t i = 0; i < ELEMENTSOF(binds); i++) {
+        (void) snprintf(text, sizeof(text),
+                        "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, "
+                        "data %s, v1db1",
+                        binds[i].data);
+        assert_int_equal(answer_password_verdict(binds[i].result, text), binds[i].verdict);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_of_five_classes_make_a_password_complex),
@@ -187,6 +214,7 @@ int main(void) {
         cmocka_unit_test(an_account_without_need_of_a_password_is_held_to_age_and_history_only),
         cmocka_unit_test(what_the_text_names_is_told_even_if_the_policy_is_not_to_be_read),
         cmocka_unit_test(answers_mean_the_same_from_every_server),
+        cmocka_unit_test(a_bind_tells_whether_the_password_was_right),
     };
 
     return cmocka_run_group_tests_name("policy", tests, NULL, NULL);

@@ -44,6 +44,7 @@ const WARNINGS = {
   mustChangeAtNextSignInNotSet: 'That it must be changed at the next sign-in could not be set.',
   passwordHistoryNotEnforced: 'The password history was not looked at: the controller cannot do so.',
   passwordAlreadySet: 'An earlier attempt of this very request had set it already.',
+  answerLost: 'The domain controller’s answer was lost; the agent looked, and found it done.',
 };
 
 /** A warning beside a success. */

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ldap/settle.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/base/clock.h"
+#include "ldap/policy_entry.h"
+#include "ldap/sign_in.h"
+#include "ldap/text.h"
+
+#define PAUSE (500 * USEC_PER_MSEC)
+
+/* A controller may have a modify in its hands for a moment longer than the connection lived. */
+#define CERTAIN_AFTER (2 * USEC_PER_SEC)
+
+struct settle {
+    domain *domain;
+    settle_question question;
+    char *guid_name;
+    settle_done_fn done;
+    void *userdata;
+
+    sd_event_source *next_look;
+    connection_request *request;
+    usec_t no_sign_since; /* CLOCK_MONOTONIC; 0: not looked yet */
+
+    /* Of the look that showed a sign. */
+    controller *at;
+    char *dn;
+    bool is_clear; /* a password was set; else it may be so */
+    bool is_locked;
+    int64_t bad_passwords;
+
+    sign_in *trying;
+};
+
+static void look_again(settle *s) {
+    (void) sd_event_source_set_time(s->next_look, now_monotonic() + PAUSE);
+    (void) sd_event_source_set_enabled(s->next_look, SD_EVENT_ONESHOT);
+}
+
+static bool is_home(const settle *s) {
+    return strcmp(controller_name(s->at), s->question.controller) == 0;
+}
+
+/* ---- Is it the new password? ----------------------------------------------------------------- */
+
+static void on_tried(password_verdict v, bool tried, void *userdata) {
+    settle *s = userdata;
+
+    s->trying = sign_in_free(s->trying);
+    if (!tried)
+        return look_again(s);
+
+    if (v == PASSWORD_RIGHT || (v == PASSWORD_PERHAPS && s->is_clear))
+        return s->done(SETTLED_DONE, s->at, s->userdata);
+
+    /* Where a password was set that is another one, nobody knows which came first. */
+    s->done(v == PASSWORD_WRONG && !s->is_clear ? SETTLED_NOT_DONE : SETTLED_UNKNOWN, s->at,
+            s->userdata);
+}
+
+/* An account that is locked already cannot be locked by a wrong password. */
+static bool may_try(const settle *s, const password_policy *policy) {
+    if (s->is_locked)
+        return true;
+    if (!policy)
+        return s->bad_passwords == 0;
+    return policy->lockout_threshold == 0 ||
+           (unsigned long long) s->bad_passwords + 1 < policy->lockout_threshold;
+}
+
+static void on_policy(const connection_answer *answer, void *userdata) {
+    settle *s = userdata;
+    password_policy policy;
+    bool is_known;
+
+    s->request = NULL;
+    if (answer->result == -1)
+        return look_again(s);
+
+    is_known = policy_entry_read(answer, s->question.account, &policy);
+    if (!may_try(s, is_known ? &policy : NULL))
+        return s->done(SETTLED_UNKNOWN, s->at, s->userdata);
+
+    if (sign_in_new(s->at, s->dn, s->question.new_password, on_tried, s, &s->trying) < 0)
+        look_again(s);
+}
+
+static void try_password(settle *s) {
+    connection *c = controller_connection(s->at);
+
+    if (!c || !s->dn ||
+        policy_entry_search(c, s->question.account, controller_survey(s->at), on_policy, s,
+                            &s->request) < 0)
+        look_again(s);
+}
+
+/* ---- A look at the account ------------------------------------------------------------------- */
+
+static void on_no_sign(settle *s) {
+    usec_t now = now_monotonic();
+
+    if (s->question.once)
+        return s->done(SETTLED_NOT_DONE, s->at, s->userdata);
+    if (!is_home(s))
+        return look_again(s);
+
+    if (s->no_sign_since == 0)
+        s->no_sign_since = now;
+    if (now < s->no_sign_since + CERTAIN_AFTER)
+        return look_again(s);
+
+    s->done(SETTLED_NOT_DONE, s->at, s->userdata);
+}
+
+static void on_lockout_read(settle *s) {
+    if (s->is_locked)
+        on_no_sign(s);
+    else if (is_home(s))
+        s->done(SETTLED_DONE, s->at, s->userdata);
+    else
+        look_again(s);
+}
+
+/* "Must change" hides when the password was set. */
+static void on_date_read(settle *s, usec_t last_set) {
+    const settle_question *q = &s->question;
+    bool was_set =
+        q->since > 0 ? last_set > q->since : last_set != q->account->info.password_last_set;
+    bool is_hidden = last_set == 0 && is_home(s) && !q->once;
+
+    s->is_clear = was_set && last_set != 0;
+    if (s->is_clear || is_hidden)
+        try_password(s);
+    else
+        on_no_sign(s);
+}
+
+static void on_looked(const connection_answer *answer, void *userdata) {
+    settle *s = userdata;
+    entry e;
+
+    s->request = NULL;
+    if (answer->result != LDAP_SUCCESS || answer->n_entries != 1)
+        return look_again(s);
+
+    e = (entry){answer->ld, answer->entries[0]};
+    free(s->dn);
+    s->dn = entry_dn(e);
+    s->is_locked = account_is_locked_out(e);
+    s->bad_passwords = entry_integer(e, "badPwdCount", 0);
+
+    if (s->question.new_password)
+        on_date_read(s, entry_date(e, "pwdLastSet"));
+    else
+        on_lockout_read(s);
+}
+
+/* The controller that the modify was sent to, else any. */
+static controller *choose(settle *s) {
+    controller *any = NULL;
+
+    for (size_t i = 0; i < s->domain->n_controllers; i++) {
+        controller *c = s->domain->controllers[i];
+
+        if (!controller_connection(c))
+            continue;
+        if (strcmp(controller_name(c), s->question.controller) == 0)
+            return c;
+        if (!any)
+            any = c;
+    }
+
+    domain_wake(s->domain);
+    return any;
+}
+
+static int on_next_look(sd_event_source *source, uint64_t usec, void *userdata) {
+    static const char *const attributes[] = {"pwdLastSet", "badPwdCount",
+                                             "msDS-User-Account-Control-Computed", NULL};
+    settle *s = userdata;
+    controller *chosen;
+
+    (void) source;
+    (void) usec;
+
+    controller_unref(s->at);
+    chosen = choose(s);
+    s->at = chosen ? controller_ref(chosen) : NULL;
+    if (!s->at || connection_search(controller_connection(s->at), s->guid_name, LDAP_SCOPE_BASE,
+                                    "(objectClass=*)", attributes, on_looked, s, &s->request) < 0)
+        look_again(s);
+    return 0;
+}
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+int settle_new(directory *d, const settle_question *question, settle_done_fn done, void *userdata,
+               settle **ret) {
+    _cleanup_(settle_freep) settle *s = NULL;
+    int r;
+
+    assert(d);
+    assert(question);
+    assert(done);
+    assert(ret);
+
+    s = calloc(1, sizeof(settle));
+    if (!s)
+        return -ENOMEM;
+
+    *s = (settle){.domain = &d->domain, .question = *question, .done = done, .userdata = userdata};
+    s->guid_name = text_format("<GUID=%s>", question->account->guid);
+    if (!s->guid_name)
+        return -ENOMEM;
+
+    r = sd_event_add_time(d->domain.event, &s->next_look, CLOCK_MONOTONIC, 0, USEC_PER_MSEC,
+                          on_next_look, s);
+    if (r < 0)
+        return r;
+
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+settle *settle_free(settle *s) {
+    if (!s)
+        return NULL;
+
+    connection_request_free(s->request);
+    sign_in_free(s->trying);
+    controller_unref(s->at);
+    sd_event_source_disable_unref(s->next_look);
+    free(s->guid_name);
+    free(s->dn);
+    free(s);
+    return NULL;
+}

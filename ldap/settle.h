@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What became of a modify whose answer is not known: the directory is asked, until it can be told.
+ *
+ * A password: pwdLastSet tells whether any was set since; if so, one bind as the user with the new
+ * one tells whether it is that, unless a wrong one might lock the account. A lockout: whether it is
+ * gone. That nothing was done is believed only to the controller that the modify was sent to, and
+ * only after a while; another controller may not have heard of it yet. Nothing here logs. */
+
+#include "ldap/account.h"
+#include "ldap/call.h"
+
+typedef struct settle settle;
+
+typedef enum settle_verdict {
+    SETTLED_DONE,
+    SETTLED_NOT_DONE,
+    SETTLED_UNKNOWN, /* and no more is to be found out */
+} settle_verdict;
+
+/* Borrowed until done. */
+typedef struct settle_question {
+    const directory_account *account;
+    const char *controller;     /* that the modify was sent to */
+    const secret *new_password; /* NULL: it was an unlock */
+    usec_t since; /* a pwdLastSet later than this is a sign of it; 0: any but the account's is */
+    bool once;    /* one look will do, and "must change" is no sign */
+} settle_question;
+
+/* by   the controller that told it. The callee may free the settle. */
+typedef void (*settle_done_fn)(settle_verdict v, controller *by, void *userdata);
+
+/* Goes on until there is a verdict, or it is freed. Returns 0 or negative errno. */
+int settle_new(directory *d, const settle_question *question, settle_done_fn done, void *userdata,
+               settle **ret);
+
+/* Takes NULL, returns NULL. */
+settle *settle_free(settle *s);
+
+DEFINE_CLEANUP(settle *, settle_free);
