@@ -208,7 +208,7 @@ int directory_locate(directory *d, const directory_identifier *id, usec_t deadli
 
 /* An attempt to carry out a request of somebody's. */
 typedef struct directory_attempt {
-    usec_t issued;    /* CLOCK_REALTIME: when it was asked for; 0: nothing was set on its behalf */
+    usec_t issued;    /* CLOCK_REALTIME: when it was asked for; 0: unknown */
     bool sent_before; /* an earlier attempt may have sent its modify, and what came of it is not
                          known: that is settled first */
     usec_t deadline;  /* CLOCK_MONOTONIC */

@@ -12,16 +12,31 @@
 
 /* ---- After it was done ----------------------------------------------------------------------- */
 
+static void on_must_change_settled(settle_verdict v, controller *by, void *userdata) {
+    write_call *w = userdata;
+
+    (void) by;
+    w->settling = settle_free(w->settling);
+    w->call.reply.must_change = v == SETTLED_DONE;
+    w->call.reply.must_change_failed = v != SETTLED_DONE;
+    call_end(&w->call);
+}
+
 static void on_must_change_set(const connection_answer *answer, void *userdata) {
     write_call *w = userdata;
 
     w->call.request = NULL;
+    if (answer->result == -1) {
+        call_expect(&w->call, OUTCOME_INVALID, text_format("the controller %s", answer->text));
+        if (write_find_out(w, SETTLE_MUST_CHANGE, 0, /* once= */ false, on_must_change_settled) < 0)
+            call_end(&w->call);
+        return;
+    }
+
     w->call.reply.must_change = answer->result == LDAP_SUCCESS;
     w->call.reply.must_change_failed = answer->result != LDAP_SUCCESS;
     if (answer->result != LDAP_SUCCESS)
-        call_expect(&w->call, OUTCOME_INVALID,
-                    answer->result == -1 ? text_format("the controller %s", answer->text)
-                                         : answer_describe(answer->result, answer->text));
+        call_expect(&w->call, OUTCOME_INVALID, answer_describe(answer->result, answer->text));
     call_end(&w->call);
 }
 

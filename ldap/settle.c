@@ -115,13 +115,12 @@ static void on_no_sign(settle *s) {
     s->done(SETTLED_NOT_DONE, s->at, s->userdata);
 }
 
-static void on_lockout_read(settle *s) {
-    if (s->is_locked)
+/* What another controller says of an attribute may be older than the modify. */
+static void on_attribute_read(settle *s, bool is_as_written) {
+    if (!is_as_written || !is_home(s))
         on_no_sign(s);
-    else if (is_home(s))
-        s->done(SETTLED_DONE, s->at, s->userdata);
     else
-        look_again(s);
+        s->done(SETTLED_DONE, s->at, s->userdata);
 }
 
 /* "Must change" hides when the password was set. */
@@ -152,10 +151,14 @@ static void on_looked(const connection_answer *answer, void *userdata) {
     s->is_locked = account_is_locked_out(e);
     s->bad_passwords = entry_integer(e, "badPwdCount", 0);
 
-    if (s->question.new_password)
-        on_date_read(s, entry_date(e, "pwdLastSet"));
-    else
-        on_lockout_read(s);
+    switch (s->question.subject) {
+    case SETTLE_PASSWORD:
+        return on_date_read(s, entry_date(e, "pwdLastSet"));
+    case SETTLE_UNLOCK:
+        return on_attribute_read(s, !s->is_locked);
+    case SETTLE_MUST_CHANGE:
+        return on_attribute_read(s, entry_integer(e, "pwdLastSet", -1) == 0);
+    }
 }
 
 /* The controller that the modify was sent to, else any. */

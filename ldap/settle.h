@@ -4,9 +4,10 @@
 /* What became of a modify whose answer is not known: the directory is asked, until it can be told.
  *
  * A password: pwdLastSet tells whether any was set since; if so, one bind as the user with the new
- * one tells whether it is that, unless a wrong one might lock the account. A lockout: whether it is
- * gone. That nothing was done is believed only to the controller that the modify was sent to, and
- * only after a while; another controller may not have heard of it yet. Nothing here logs. */
+ * one tells whether it is that, unless a wrong one might lock the account. Else the attribute that
+ * was written tells. That nothing was done is believed only to the controller that the modify was
+ * sent to, and only after a while; another controller may not have heard of it yet. Nothing here
+ * logs. */
 
 #include "ldap/account.h"
 #include "ldap/call.h"
@@ -19,11 +20,18 @@ typedef enum settle_verdict {
     SETTLED_UNKNOWN, /* and no more is to be found out */
 } settle_verdict;
 
+typedef enum settle_subject {
+    SETTLE_PASSWORD,
+    SETTLE_UNLOCK,
+    SETTLE_MUST_CHANGE,
+} settle_subject;
+
 /* Borrowed until done. */
 typedef struct settle_question {
+    settle_subject subject;
     const directory_account *account;
     const char *controller;     /* that the modify was sent to */
-    const secret *new_password; /* NULL: it was an unlock */
+    const secret *new_password; /* of SETTLE_PASSWORD, as what follows */
     usec_t since; /* a pwdLastSet later than this is a sign of it; 0: any but the account's is */
     bool once;    /* one look will do, and "must change" is no sign */
 } settle_question;

@@ -72,23 +72,29 @@ static void end_settling(write_call *w, controller *by) {
     w->settling = settle_free(w->settling);
 }
 
-static void on_found_done(write_call *w) {
+static void on_found_done(write_call *w, const char *how) {
     w->call.reply.n_reasons = 0;
     on_written(w);
+    call_expect(&w->call, OUTCOME_INVALID, strdup(how));
 }
 
 /* ---- Without an answer ----------------------------------------------------------------------- */
 
-/* `since` as in settle_question. The reply says meanwhile what it says now. */
-static int find_out(write_call *w, const char *sent_to, usec_t since, bool once,
-                    settle_done_fn fn) {
-    settle_question question = {.account = w->order.account,
-                                .controller = sent_to,
+int write_find_out(write_call *w, settle_subject subject, usec_t since, bool once,
+                   settle_done_fn fn) {
+    settle_question question = {.subject = subject,
+                                .account = w->order.account,
+                                .controller = w->call.reply.controller,
                                 .new_password = w->order.new_password,
                                 .since = since,
                                 .once = once};
 
     return settle_new(w->call.directory, &question, fn, w, &w->settling);
+}
+
+/* What the modify itself writes. */
+static settle_subject subject_of(const write_call *w) {
+    return w->order.new_password ? SETTLE_PASSWORD : SETTLE_UNLOCK;
 }
 
 static void end_unsettled(write_call *w) {
@@ -105,7 +111,7 @@ static void on_lost_settled(settle_verdict v, controller *by, void *userdata) {
     switch (v) {
     case SETTLED_DONE:
         w->call.reply.answer_lost = true;
-        return on_found_done(w);
+        return on_found_done(w, "the answer was lost, and it was found done");
 
     case SETTLED_NOT_DONE:
         return call_fail(&w->call, OUTCOME_AD_NOT_REACHABLE,
@@ -118,11 +124,10 @@ static void on_lost_settled(settle_verdict v, controller *by, void *userdata) {
 }
 
 static void on_lost(write_call *w, const char *problem) {
-    const char *name = controller_name(w->call.controller);
-
     call_expect(&w->call, OUTCOME_OUTCOME_UNKNOWN,
-                text_format("the connection was lost before the answer: %s: it %s", name, problem));
-    if (find_out(w, name, 0, /* once= */ false, on_lost_settled) < 0)
+                text_format("the connection was lost before the answer: %s: it %s",
+                            controller_name(w->call.controller), problem));
+    if (write_find_out(w, subject_of(w), 0, /* once= */ false, on_lost_settled) < 0)
         call_end(&w->call);
 }
 
@@ -174,13 +179,12 @@ static void on_refusal_settled(settle_verdict v, controller *by, void *userdata)
         return call_end(&w->call);
 
     w->call.reply.already_set = true;
-    on_found_done(w);
+    on_found_done(w, "an earlier attempt of this request had done it");
 }
 
 void write_refused(write_call *w) {
-    if (!may_be_refused_for_itself(w) ||
-        find_out(w, controller_name(w->call.controller), w->order.attempt.issued, /* once= */ true,
-                 on_refusal_settled) < 0)
+    if (!may_be_refused_for_itself(w) || write_find_out(w, SETTLE_PASSWORD, w->order.attempt.issued,
+                                                        /* once= */ true, on_refusal_settled) < 0)
         call_end(&w->call);
 }
 
@@ -284,7 +288,7 @@ static void on_earlier_settled(settle_verdict v, controller *by, void *userdata)
     switch (v) {
     case SETTLED_DONE:
         w->call.reply.already_set = w->order.new_password;
-        return on_found_done(w);
+        return on_found_done(w, "an earlier attempt of this request had done it");
 
     case SETTLED_NOT_DONE:
         call_expect(&w->call, OUTCOME_AD_NOT_REACHABLE, strdup("no controller answered in time"));
@@ -303,8 +307,9 @@ static int begin_by_looking(write_call *w) {
     call_expect(&w->call, OUTCOME_OUTCOME_UNKNOWN,
                 strdup("this request was sent to the directory before, and what came of it could "
                        "not be found out in time"));
-    return find_out(w, w->order.account->controller, issued > CLOCK_SKEW ? issued - CLOCK_SKEW : 1,
-                    /* once= */ false, on_earlier_settled);
+    w->call.reply.controller = w->order.account->controller;
+    return write_find_out(w, subject_of(w), issued > CLOCK_SKEW ? issued - CLOCK_SKEW : 1,
+                          /* once= */ false, on_earlier_settled);
 }
 
 int write_begin(directory_call *call) {

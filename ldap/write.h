@@ -74,6 +74,12 @@ const char *write_target(const write_call *w);
 /* Sends the modify to the call's controller. Returns 0 or negative errno. */
 int write_send(write_call *w, LDAPMod **mods, const LDAPControl *critical_control);
 
+/* Finds out what became of a modify that was sent to the call's controller and not answered; the
+ * reply says meanwhile what it says now. Of a password the rest as in settle_question. Returns 0 or
+ * negative errno. */
+int write_find_out(write_call *w, settle_subject subject, usec_t since, bool once,
+                   settle_done_fn fn);
+
 /* The directory has refused it, and the reply says how. Ends the call; with success where it was
  * refused only because this very request has been carried out before. */
 void write_refused(write_call *w);

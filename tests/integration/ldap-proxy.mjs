@@ -13,6 +13,7 @@ export class LdapProxy {
   #server = net.createServer((socket) => this.#connect(socket));
   #sockets = new Set();
   #fault;
+  #isAway = false;
 
   constructor(host, port) {
     this.host = host;
@@ -26,8 +27,18 @@ export class LdapProxy {
   }
 
   close() {
-    for (const socket of this.#sockets) socket.destroy();
+    this.leave();
     this.#server.close();
+  }
+
+  /** As if the controller were gone, until it is back. */
+  leave() {
+    this.#isAway = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  comeBack() {
+    this.#isAway = false;
   }
 
   /**
@@ -45,6 +56,10 @@ export class LdapProxy {
   }
 
   #connect(client) {
+    if (this.#isAway) {
+      client.destroy();
+      return;
+    }
     const server = net.connect(this.port, this.host);
     const connection = { client, server, rest: Buffer.alloc(0), isMute: false };
     for (const [socket, other] of [[client, server], [server, client]]) {

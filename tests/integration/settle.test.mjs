@@ -2,7 +2,7 @@
 
 // What the agent answers when the directory's answer was lost, or the agent itself: what the
 // directory says afterwards, and nothing is done twice.
-// Run in a lab: tests/lab/run --no-agent --users 20 node --test tests/integration/settle.test.mjs
+// Run in a lab: tests/lab/run --no-agent --dc pair --users 30 node --test tests/integration/settle.test.mjs
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -45,6 +45,18 @@ function lockOut(name) {
   assert.equal(bind(name, OLD_PASSWORD), '775');
 }
 
+function useControllers(...names) {
+  const text = readFileSync(env.WRITEBACK_LAB_AGENT_CONFIG, 'utf8');
+  writeFileSync(env.WRITEBACK_LAB_AGENT_CONFIG, text.replace(/^Controllers=.*$/m, `Controllers=${names.join(' ')}`));
+}
+
+/** Waits until the agent can use the controller behind the proxy. */
+async function controllerIsUp() {
+  const up = async () =>
+    (await (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/metrics`)).text()).includes(`dc="${CONTROLLER}"} 1`);
+  for (const end = Date.now() + 90_000; !(await up());) assert.ok(Date.now() < end);
+}
+
 async function startAgent() {
   const log = openSync(env.WRITEBACK_LAB_LOG, 'a');
   agent = spawn(PROGRAM, [`--config=${env.WRITEBACK_LAB_AGENT_CONFIG}`, '--log-target=stderr'], { stdio: ['ignore', log, log] });
@@ -64,10 +76,10 @@ async function payloadOf(members, claims = ADMINISTRATOR) {
 
 const send = async (payload) => client.send(await client.seal(payload));
 
-/** Asks, and loses what is sent after the searches. */
-async function askAndLose(how, members, claims) {
+/** Asks, and loses what is sent after the searches, or later. */
+async function askAndLose(how, members, claims, skip = SEARCHES) {
   const payload = await payloadOf(members, claims);
-  const lost = proxy.lose(how, SEARCHES);
+  const lost = proxy.lose(how, skip);
   const [answer] = await Promise.all([send(payload), lost]);
   return { payload, answer };
 }
@@ -97,8 +109,7 @@ function assertProblem(answer, status, code) {
 
 before(async () => {
   proxy = await new LdapProxy('127.0.0.2', 636).listen(PORT);
-  const text = readFileSync(env.WRITEBACK_LAB_AGENT_CONFIG, 'utf8');
-  writeFileSync(env.WRITEBACK_LAB_AGENT_CONFIG, text.replace(/^Controllers=.*$/m, `Controllers=${CONTROLLER}`));
+  useControllers(CONTROLLER);
   await startAgent();
 });
 
@@ -140,6 +151,18 @@ test('a reset whose answer is lost still has its must-change and its unlock', as
   assert.equal(answer.json.mustChangeAtNextSignIn, true);
   assert.equal(answer.json.accountUnlocked, true);
   assert.equal(bind(name, payload.newPassword), '773');
+});
+
+test('a must-change whose answer is lost is told as it is', async () => {
+  for (const [how, isDone] of [['answered', true], ['swallowed', false]]) {
+    const { name, user } = someone();
+    // The modify of the password and the look at it are answered.
+    const { answer, payload } = await askAndLose(
+      how, reset(user, newPassword(), { forceChangePasswordNextSignIn: true }), ADMINISTRATOR, SEARCHES + 2);
+    assertDone(answer, isDone ? [] : ['mustChangeAtNextSignInNotSet']);
+    assert.equal(answer.json.mustChangeAtNextSignIn, isDone);
+    assert.equal(bind(name, payload.newPassword), isDone ? '773' : 'yes');
+  }
 });
 
 test('an account that must change hides its date, and the password tells', async () => {
@@ -256,4 +279,32 @@ test('a controller that falls silent is given up, and asked again', async () => 
   const { answer, payload } = await askAndLose('silent', reset(user));
   assertDone(answer, ['answerLost']);
   assert.equal(bind(name, payload.newPassword), 'yes');
+});
+
+test('where the controller is gone, another one vouches for what was done, and for nothing else', async () => {
+  useControllers(CONTROLLER, env.WRITEBACK_LAB_DC2);
+  const ask = async (how) => {
+    const { name, user } = someone();
+    const payload = await payloadOf(reset(user));
+    await stopAgent();
+    await startAgent();
+    await controllerIsUp();
+    const lost = proxy.lose(how, SEARCHES).then(() => proxy.leave());
+    const [answer] = await Promise.all([send(payload), lost]);
+    proxy.comeBack();
+    return { name, payload, answer };
+  };
+
+  const done = await ask('answered');
+  assert.equal(done.answer.status, 200, JSON.stringify(done.answer.json));
+  assert.deepEqual(done.answer.json.warnings, ['answerLost']);
+  assert.equal(done.answer.json.domainController, env.WRITEBACK_LAB_DC2);
+  assert.equal(bind(done.name, done.payload.newPassword), 'yes');
+
+  const lost = await ask('swallowed');
+  assertProblem(lost.answer, 503, 'OutcomeUnknown');
+  assert.equal(bind(lost.name, OLD_PASSWORD), 'yes');
+  const answer = await send(lost.payload);
+  assert.equal(answer.status, 200, JSON.stringify(answer.json));
+  assert.deepEqual(answer.json.warnings, []);
 });
