@@ -202,7 +202,7 @@ static bool set_expected_name(SSL *ssl, char *host) {
 
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     return X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 &&
-           SSL_set_tlsext_host_name(ssl, host) == 1;
+           SSL_set_tlsext_host_name(ssl, (char *) (uintptr_t) host) == 1;
 }
 
 int tls_session_new(SSL_CTX *ctx, int fd, const char *host, const char *domain, const char *ca,
