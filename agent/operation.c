@@ -383,8 +383,7 @@ static void do_it(operation *op) {
     }
 }
 
-/* ---- Look at the agent's rights
- * ----------------------------------------------------------------------- */
+/* ---- Look at the agent's rights -------------------------------------------------------------- */
 
 /* What the agent lacks for a reset of this account; the other rights are for what a reset may be
  * asked to do beside it. */

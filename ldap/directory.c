@@ -30,7 +30,7 @@ void directory_config_done(directory_config *c) {
     *c = (directory_config){};
 }
 
-/* ---- The agent's rights on the domain, once ---------------------------------------------------- */
+/* ---- The agent's rights on the domain, once -------------------------------------------------- */
 
 #define RIGHTS_PATIENCE (30 * USEC_PER_SEC)
 

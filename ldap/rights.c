@@ -82,30 +82,32 @@ static bool is_missing(const directory_rights *rights, directory_right right) {
     return was_looked_at(rights, right) && !rights->right[right].held;
 }
 
-/* ---- What to do about it --------------------------------------------------------------------- */
-
-/* "OU=Staff,DC=corp,DC=example" of an account in it. malloc(3)ed, or NULL. */
-static char *parent_of(const char *dn) {
-    char *text = NULL, *copy = NULL;
-    LDAPDN parts = NULL;
-
-    if (ldap_str2dn(dn, &parts, LDAP_DN_FORMAT_LDAPV3) != LDAP_SUCCESS)
-        return NULL;
-    if (parts && parts[0] && ldap_dn2str(parts + 1, &text, LDAP_DN_FORMAT_LDAPV3) == LDAP_SUCCESS)
-        copy = strdup(text);
-
-    ldap_memfree(text);
-    ldap_dnfree(parts);
-    return copy;
+static bool is_any_missing(const directory_rights *rights, bool of_domain) {
+    for (directory_right r = 0; r < DIRECTORY_RIGHTS_MAX; r++)
+        if (is_missing(rights, r) && is_of_domain(r) == of_domain)
+            return true;
+    return false;
 }
 
-/* What the right is held on, or should be granted on. */
+/* ---- What to do about it --------------------------------------------------------------------- */
+
+/* "OU=Staff,DC=corp,DC=example" of an account in it. */
+static const char *parent_of(const char *dn) {
+    for (const char *p = dn; *p; p++) {
+        if (*p == '\\' && p[1])
+            p++;
+        else if (*p == ',')
+            return p + 1;
+    }
+    return dn;
+}
+
+/* The command, and the entry, that grant the right. */
 static void describe_grant(rights_look *l, directory_right right) {
     directory_rights *f = l->found;
     const char *class = l->is_inet_org_person ? CLASS_INET_ORG_PERSON : CLASS_USER;
     const char *class_name = l->is_inet_org_person ? "inetOrgPerson" : "user";
     const char *sid = *l->agent_sid ? l->agent_sid : UNKNOWN_SID;
-    _cleanup_free_ char *parent = NULL;
 
     if (is_of_domain(right)) {
         f->right[right].dsacls = text_format("dsacls \"%s\" /G \"%s:%s\"", naming_context(l),
@@ -115,11 +117,9 @@ static void describe_grant(rights_look *l, directory_right right) {
         return;
     }
 
-    parent = parent_of(l->account->dn);
-    if (!parent)
-        return;
-    f->right[right].dsacls = text_format("dsacls \"%s\" /I:S /G \"%s:%s;%s\"", parent, f->agent,
-                                         known_rights[right].dsacls, class_name);
+    f->right[right].dsacls =
+        text_format("dsacls \"%s\" /I:S /G \"%s:%s;%s\"", parent_of(l->account->dn), f->agent,
+                    known_rights[right].dsacls, class_name);
     f->right[right].ace = text_format("(OA;CIIO;%s;%s;%s;%s)", known_rights[right].sddl,
                                       known_rights[right].guid, class, sid);
 }
@@ -146,29 +146,41 @@ static void add_step_for_right(rights_look *l, directory_right right) {
                                 name, f->right[right].dsacls, f->right[right].ace));
 }
 
-static void add_steps(rights_look *l) {
-    directory_rights *f = l->found;
+/* Why the unit's permissions, however good, do not reach the account. */
+static void add_step_for_inheritance(rights_look *l) {
+    const char *dn = l->account->dn;
 
-    if (f->is_admin_protected) {
-        add_step(f,
+    if (l->found->is_admin_protected) {
+        add_step(l->found,
                  text_format("%s is protected by AdminSDHolder, which takes delegated rights away "
                              "every hour. That is by design: reset such accounts in the directory "
                              "itself",
-                             l->account->dn));
-        add_step(f, text_format("Is it an administrator no longer? Clear its adminCount and let it "
-                                "inherit permissions again: dsacls \"%s\" /P:N",
-                                l->account->dn));
-    } else if (f->has_account && !f->is_inheriting)
-        add_step(f,
+                             dn));
+        add_step(l->found,
+                 text_format("Is it an administrator no longer? Clear its adminCount and let it "
+                             "inherit permissions again: dsacls \"%s\" /P:N",
+                             dn));
+    } else if (!l->found->is_inheriting)
+        add_step(l->found,
                  text_format("The account inherits no permissions. Let it, on a domain controller: "
                              "dsacls \"%s\" /P:N",
-                             l->account->dn));
+                             dn));
+}
+
+static void add_steps(rights_look *l) {
+    directory_rights *f = l->found;
+    size_t n_granted = 0;
+
+    if (is_any_missing(f, /* of_domain= */ false))
+        add_step_for_inheritance(l);
 
     for (directory_right r = 0; r < DIRECTORY_RIGHTS_MAX; r++)
-        if (is_missing(f, r) && !(f->is_admin_protected && !is_of_domain(r)))
+        if (is_missing(f, r) && (is_of_domain(r) || !f->is_admin_protected)) {
             add_step_for_right(l, r);
+            n_granted++;
+        }
 
-    if (!f->is_admin_protected)
+    if (n_granted > 0)
         add_step(f, strdup("A right given by way of a group counts after the agent has signed in "
                            "again: systemctl restart writebackd"));
 }
@@ -204,22 +216,34 @@ static void describe_missing(rights_look *l) {
     f->missing = text_format("%s lacks %s", f->agent, both ? both : "a right");
 }
 
-static void finish(rights_look *l, const char *problem) {
-    l->done(problem ? NULL : TAKE_PTR(l->found), problem, l->userdata);
+static void finish(rights_look *l) {
+    l->done(TAKE_PTR(l->found), OUTCOME_INVALID, NULL, l->userdata);
+}
+
+static void give_up(rights_look *l, outcome o, const char *problem) {
+    l->done(NULL, o, problem, l->userdata);
+}
+
+static void give_up_for_memory(rights_look *l) {
+    give_up(l, OUTCOME_UNKNOWN_ERROR, "was not asked: memory is short");
+}
+
+static void give_up_for_connection(rights_look *l) {
+    give_up(l, OUTCOME_AD_NOT_REACHABLE, "takes no more requests");
 }
 
 static void explain(rights_look *l) {
     if (!l->found->agent)
         l->found->agent = strdup(UNKNOWN_AGENT);
     if (!l->found->agent)
-        return finish(l, "memory is short");
+        return give_up_for_memory(l);
 
     for (directory_right r = 0; r < DIRECTORY_RIGHTS_MAX; r++)
         if (is_missing(l->found, r) && !l->found->right[r].denied_to)
             describe_grant(l, r);
     describe_missing(l);
     add_steps(l);
-    finish(l, NULL);
+    finish(l);
 }
 
 /* ---- Who the agent is ------------------------------------------------------------------------ */
@@ -238,7 +262,7 @@ static void on_agent(const connection_answer *answer, void *userdata) {
 
     l->request = NULL;
     if (answer->result == -1)
-        return finish(l, answer->text);
+        return give_up(l, OUTCOME_AD_NOT_REACHABLE, answer->text);
 
     known = controller_survey(l->controller);
     for (size_t i = 0; i < answer->n_entries && !l->found->agent; i++) {
@@ -277,7 +301,7 @@ static void look_at_agent(rights_look *l) {
     connection *c = controller_connection(l->controller);
 
     if (!c)
-        return finish(l, "the connection was lost");
+        return give_up_for_connection(l);
     if (!l->config->bind_dn)
         return explain(l);
 
@@ -288,11 +312,11 @@ static void look_at_agent(rights_look *l) {
         filter = text_format("(|(distinguishedName=%s)(userPrincipalName=%s)(sAMAccountName=%s))",
                              name, name, sam);
     if (!filter)
-        return finish(l, "memory is short");
+        return give_up_for_memory(l);
 
     if (connection_search(c, naming_context(l), LDAP_SCOPE_SUBTREE, filter, attributes, on_agent, l,
                           &l->request) < 0)
-        finish(l, "the controller takes no more requests");
+        give_up_for_connection(l);
 }
 
 /* ---- What it may do -------------------------------------------------------------------------- */
@@ -345,16 +369,17 @@ static int read_descriptor(const connection_answer *answer, uint8_t **ret_bytes,
     return 0;
 }
 
-static void on_unreadable(rights_look *l, int error, const char *dn) {
+static void give_up_for_descriptor(rights_look *l, int error, const char *dn) {
     _cleanup_free_ char *problem =
-        error == -EBADMSG
-            ? text_format("the permissions of %s (nTSecurityDescriptor) are no security descriptor",
-                          dn)
-            : text_format("the agent's account may not read the permissions of %s "
-                          "(nTSecurityDescriptor)",
-                          dn);
+        text_format(error == -EBADMSG ? "sent permissions of %s (nTSecurityDescriptor) that cannot "
+                                        "be read"
+                                      : "does not let the agent's account read the permissions of "
+                                        "%s (nTSecurityDescriptor)",
+                    dn);
 
-    finish(l, problem ? problem : "memory is short");
+    if (error == -ENOMEM || !problem)
+        return give_up_for_memory(l);
+    give_up(l, OUTCOME_AD_PERMISSIONS, problem);
 }
 
 static int look_at_permissions(rights_look *l, const char *dn, connection_answer_fn fn) {
@@ -375,17 +400,18 @@ static void on_domain(const connection_answer *answer, void *userdata) {
 
     l->request = NULL;
     if (answer->result == -1)
-        return finish(l, answer->text);
+        return give_up(l, OUTCOME_AD_NOT_REACHABLE, answer->text);
 
     r = read_descriptor(answer, &bytes, &sd);
     if (r < 0)
-        return on_unreadable(l, r, naming_context(l));
+        return give_up_for_descriptor(l, r, naming_context(l));
 
     judge(l, RIGHT_UNEXPIRE_PASSWORD, &sd, NULL);
-    for (directory_right right = 0; right < DIRECTORY_RIGHTS_MAX; right++)
-        if (is_missing(l->found, right))
-            return look_at_agent(l);
-    finish(l, NULL);
+    if (is_any_missing(l->found, /* of_domain= */ true) ||
+        is_any_missing(l->found, /* of_domain= */ false))
+        look_at_agent(l);
+    else
+        finish(l);
 }
 
 static void on_account(const connection_answer *answer, void *userdata) {
@@ -397,13 +423,13 @@ static void on_account(const connection_answer *answer, void *userdata) {
 
     l->request = NULL;
     if (answer->result == -1)
-        return finish(l, answer->text);
+        return give_up(l, OUTCOME_AD_NOT_REACHABLE, answer->text);
 
     r = read_descriptor(answer, &bytes, &sd);
     if (r < 0)
-        return on_unreadable(l, r, l->account->dn);
+        return give_up_for_descriptor(l, r, l->account->dn);
     if (sid_from_text(l->account->sid, self.bytes, &self.size) < 0)
-        return finish(l, "the account's SID cannot be read");
+        return give_up_for_memory(l);
 
     l->is_inet_org_person = entry_has_value((entry){answer->ld, answer->entries[0]}, "objectClass",
                                             "inetOrgPerson", strlen("inetOrgPerson"));
@@ -415,7 +441,7 @@ static void on_account(const connection_answer *answer, void *userdata) {
     judge(l, RIGHT_WRITE_PWD_LAST_SET, &sd, &self);
 
     if (look_at_permissions(l, naming_context(l), on_domain) < 0)
-        finish(l, "the controller takes no more requests");
+        give_up_for_connection(l);
 }
 
 int rights_look_new(const controller *c, const directory_config *config,
@@ -482,19 +508,18 @@ typedef struct rights_call {
     rights_look *look;
 } rights_call;
 
-static void on_looked(directory_rights *rights, const char *problem, void *userdata) {
+static void on_looked(directory_rights *rights, outcome o, const char *problem, void *userdata) {
     rights_call *r = userdata;
 
-    if (rights) {
-        call_take_rights(&r->call, rights);
-        call_expect(&r->call, OUTCOME_INVALID, NULL);
-        return call_end(&r->call);
-    }
+    if (o == OUTCOME_AD_NOT_REACHABLE)
+        return call_try_next(&r->call, problem);
+    if (o != OUTCOME_INVALID)
+        return call_fail(&r->call, o,
+                         text_format("%s %s", controller_name(r->call.controller), problem));
 
-    if (!call_connection(&r->call))
-        call_try_next(&r->call, problem);
-    else
-        call_fail(&r->call, OUTCOME_AD_PERMISSIONS, strdup(problem));
+    call_take_rights(&r->call, rights);
+    call_expect(&r->call, OUTCOME_INVALID, NULL);
+    call_end(&r->call);
 }
 
 static int begin(directory_call *call) {

@@ -10,10 +10,13 @@
 typedef struct rights_look rights_look;
 
 /* rights    what was found, the callee's to free with rights_free(); NULL: it could not be told
- * problem   then: why, a sentence without its full stop; borrowed
+ * o         OUTCOME_INVALID; or OUTCOME_AD_PERMISSIONS where the agent's account may not read it,
+ *           OUTCOME_AD_NOT_REACHABLE where the connection was lost, OUTCOME_UNKNOWN_ERROR
+ * problem   then: why, a sentence's end that follows the controller's name; borrowed
  *
  * The callee may free the look. */
-typedef void (*rights_done_fn)(directory_rights *rights, const char *problem, void *userdata);
+typedef void (*rights_done_fn)(directory_rights *rights, outcome o, const char *problem,
+                               void *userdata);
 
 /* Begins to look over a controller that can be used.
  *

@@ -188,9 +188,10 @@ void write_refused(write_call *w) {
         call_end(&w->call);
 }
 
-static void on_rights(directory_rights *rights, const char *problem, void *userdata) {
+static void on_rights(directory_rights *rights, outcome o, const char *problem, void *userdata) {
     write_call *w = userdata;
 
+    (void) o;
     (void) problem;
     if (rights && rights->missing)
         call_expect(&w->call, OUTCOME_AD_PERMISSIONS,

@@ -40,6 +40,24 @@ function dsacl(action, dn, sddl) {
   assert.equal(status, 0, stdout + stderr);
 }
 
+/** Has an account inherit nothing, with what it had for its own but for the agent's entries. */
+function isolate(dn) {
+  const { status, stderr } = spawnSync('chroot', [env.WRITEBACK_LAB_TREE, '/usr/bin/python3', '-c', `
+import sys
+from samba.auth import system_session
+from samba.param import LoadParm
+from samba.samdb import SamDB
+from samba.sd_utils import SDUtils
+settings = LoadParm()
+settings.load("/lab/dc1/etc/smb.conf")
+rights = SDUtils(SamDB(url=None, session_info=system_session(), lp=settings))
+own = rights.get_sd_as_sddl(sys.argv[1], controls=["sd_flags:1:4"])
+entries = [entry.replace("ID;", ";", 1) for entry in own.split("(")[1:] if sys.argv[2] not in entry]
+rights.modify_sd_on_dn(sys.argv[1], "D:P" + "".join("(" + entry for entry in entries), controls=["sd_flags:1:4"])
+`, dn, AGENT], { encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
+}
+
 /** Runs `fn` while the entry is not there, or (`extra`) while it is. */
 async function without(dn, sddl, fn) {
   dsacl('delete', dn, sddl);
@@ -204,6 +222,29 @@ test('an account that AdminSDHolder protects is told as such', async () => {
   assert.equal(reasons[0].code, 'ADPermissionsError');
   assert.match(reasons[0].detail, /AdminSDHolder protects/);
   assert.equal(account.protected, true);
+});
+
+test('an account that inherits nothing is told as such', async () => {
+  isolate(`CN=heidi,${STAFF}`);
+  const { status, missing, cure } = agree('heidi');
+  assert.equal(status, 7);
+  assert.match(missing, /which inherits no permissions$/);
+  assert.match(cure, /dsacls "CN=heidi,.*" \/P:N/);
+  const { allowed, account } = await check('heidi');
+  assert.equal(allowed, false);
+  assert.equal(account.protected, false);
+});
+
+test('where permissions may not be read, nothing is said of them', async () => {
+  await withExtra(`CN=grace,${STAFF}`, `(D;;RC;;;${AGENT})`, async () => {
+    const { status, stdout } = ctl(`--config=${env.WRITEBACK_LAB_AGENT_CONFIG}`, '--user=grace');
+    assert.equal(status, 7);
+    assert.match(stdout, /✗ dc1\.corp\.example does not let the agent's account read the permissions of CN=grace/);
+    assert.doesNotMatch(stdout, /Reset Password is/);
+    // They may be there, as they are here.
+    assert.equal((await check('grace')).allowed, true);
+    assert.equal((await reset('grace')).status, 200);
+  });
 });
 
 test('another class of people inherits other entries', () => {

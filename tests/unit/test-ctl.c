@@ -274,7 +274,7 @@ static void configuration_that_cannot_be_read_is_78(void **state) {
     assert_says(&r, "writebackd.conf:1: ");
 }
 
-/* ---- check ---------------------------------------------------------------------------------- */
+/* ---- check ----------------------------------------------------------------------------------- */
 
 static void check_without_a_configuration_is_78_and_says_so(void **state) {
     fixture *f = *state;

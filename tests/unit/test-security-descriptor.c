@@ -352,6 +352,17 @@ static void lying_sizes_are_refused(void **state) {
     }
 }
 
+/* Alone in its list, so that nothing behind it gives it away. */
+static void an_entry_smaller_than_its_header_is_refused(void **state) {
+    (void) state;
+    for (uint8_t size = 0; size < 4; size++) {
+        bytes b = make({ALLOWED, 0, 0x100, NULL, NULL, AGENT});
+
+        b.data[30] = size;
+        assert_refused(&b, b.size);
+    }
+}
+
 /* ---- What a controller sent ------------------------------------------------------------------ */
 
 /* Samba's, of a domain in which svc-writeback, 1103, has the least rights that the agent needs on
@@ -429,6 +440,7 @@ int main(void) {
         cmocka_unit_test(a_protected_list_is_told),
         cmocka_unit_test(no_beginning_of_a_descriptor_is_one),
         cmocka_unit_test(lying_sizes_are_refused),
+        cmocka_unit_test(an_entry_smaller_than_its_header_is_refused),
         cmocka_unit_test(real_lists_are_judged_as_the_controller_judged),
         cmocka_unit_test(everybody_unexpires_passwords_by_default),
     };
