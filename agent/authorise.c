@@ -137,3 +137,16 @@ verdict authorise_target(const initiator *who, request_operation operation, cons
 
     return allowed;
 }
+
+verdict authorise_scope(directory_scope scope) {
+    switch (scope) {
+    case SCOPE_INSIDE:
+        return allowed;
+    case SCOPE_NOT_ALLOWED:
+        return refused(OUTCOME_TARGET_OUT_OF_SCOPE,
+                       "it is in none of the units and groups of AllowedTargets=");
+    default:
+        return refused(OUTCOME_TARGET_OUT_OF_SCOPE,
+                       "it is in one of the units and groups of DeniedTargets=");
+    }
+}

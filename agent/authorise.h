@@ -40,3 +40,6 @@ verdict authorise_initiator(const initiator *who, request_operation operation,
 
 /* The rest, with the account at hand. Expects that authorise_initiator() allowed. */
 verdict authorise_target(const initiator *who, request_operation operation, const target *whom);
+
+/* Whether the configuration lets the account be acted on at all, whoever asks. */
+verdict authorise_scope(directory_scope scope);

@@ -291,6 +291,18 @@ static bool is_label(const char *text) {
     return n > 0 && n <= 63 && text[n] == '\0';
 }
 
+/* What is misspelt must not pass for a place where nobody is. */
+static char **get_targets(reader *r, config_section *s, const char *key) {
+    for (size_t i = 0; i < s->n_settings; i++)
+        if (strcmp(s->settings[i].key, key) == 0 && !directory_dn_check(s->settings[i].value))
+            fail(r, -EINVAL, &s->settings[i].place,
+                 "%s=%s: expected is the name of one unit or group, such as "
+                 "OU=Staff,DC=corp,DC=example; write a line for each",
+                 key, s->settings[i].value);
+
+    return get_repeated(r, s, key);
+}
+
 static void read_directory(reader *r, config_section *s) {
     directory_config *d = &r->into->directories[r->into->n_directories++];
 
@@ -334,6 +346,8 @@ static void read_directory(reader *r, config_section *s) {
     d->ca_directory = get_text(r, s, "CaDirectory");
     d->policy_hints = get_policy_hints(r, s);
     d->privileged_groups = get_repeated(r, s, "PrivilegedGroup");
+    d->allowed_targets = get_targets(r, s, "AllowedTargets");
+    d->denied_targets = get_targets(r, s, "DeniedTargets");
 }
 
 static void read_issuer(reader *r, config_section *s) {

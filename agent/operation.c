@@ -441,6 +441,8 @@ static void look_at_account(operation *op) {
     verdict v = authorise_target(&op->initiator, op->request.operation, &whom);
     usec_t wait;
 
+    if (v.outcome == OUTCOME_INVALID)
+        v = authorise_scope(account->scope);
     if (v.outcome != OUTCOME_INVALID)
         end_unless_allowed(op, v.outcome, v.reason, v.outcome == OUTCOME_TARGET_PRIVILEGED);
     else if (!account->enabled)

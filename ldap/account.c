@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "ldap/dn.h"
+
 /* userAccountControl, and the computed one, MS-ADTS 2.2.16 */
 #define UF_ACCOUNTDISABLE 0x2
 #define UF_LOCKOUT 0x10
@@ -94,14 +96,36 @@ int account_new(entry e, const char *controller, directory_account **ret) {
     return 0;
 }
 
-int account_in_groups(entry e, const security_id *groups, size_t n) {
+static bool is_in(const directory_account *a, const place *p, const entry *groups) {
+    if (p->sid.size > 0)
+        return entry_has_value(*groups, "tokenGroups", p->sid.bytes, p->sid.size);
+
+    return dn_is_below(a->dn, p->dn);
+}
+
+int account_judge(directory_account *a, const survey_result *known, const entry *groups) {
+    bool found[PLACE_USE_MAX_] = {false}, wanted[PLACE_USE_MAX_] = {false};
+
+    assert(a);
+    assert(known);
+    assert(groups || !known->has_groups);
+
     /* Every account is at least in its primary group. */
-    if (!entry_has(e, "tokenGroups"))
+    if (groups && !entry_has(*groups, "tokenGroups"))
         return -ENODATA;
 
-    for (size_t i = 0; i < n; i++)
-        if (entry_has_value(e, "tokenGroups", groups[i].bytes, groups[i].size))
-            return 1;
+    for (size_t i = 0; i < known->n_places; i++) {
+        const place *p = &known->places[i];
+
+        wanted[p->use] = true;
+        found[p->use] |= is_in(a, p, groups);
+    }
+
+    a->info.is_privileged |= found[PLACE_PRIVILEGED];
+    if (found[PLACE_DENIED])
+        a->info.scope = SCOPE_DENIED;
+    else if (wanted[PLACE_ALLOWED] && !found[PLACE_ALLOWED])
+        a->info.scope = SCOPE_NOT_ALLOWED;
     return 0;
 }
 

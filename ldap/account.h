@@ -26,6 +26,10 @@ int account_new(entry e, const char *controller, directory_account **ret);
 /* Whether the account's state, in these attributes of it, is locked out at the moment. */
 bool account_is_locked_out(entry e);
 
-/* Whether an entry with tokenGroups says that the account is in one of the groups. Returns 1, 0, or
- * -ENODATA where the agent's account may not see it. */
-int account_in_groups(entry e, const security_id *groups, size_t n);
+/* Judges the account by the places that the configuration names: whether it is privileged, and in
+ * scope.
+ *
+ * groups   an entry with its tokenGroups; NULL where no place is a group
+ *
+ * Returns 0, or -ENODATA where the agent's account may not see the groups. */
+int account_judge(directory_account *a, const survey_result *known, const entry *groups);

@@ -285,7 +285,9 @@ static void on_surveyed(outcome o, const char *problem, void *userdata) {
 static void on_ready(session *s, void *userdata) {
     controller *c = userdata;
     const survey_questions questions = {
-        .groups = c->domain->config->privileged_groups,
+        .places = {[PLACE_PRIVILEGED] = c->domain->config->privileged_groups,
+                   [PLACE_ALLOWED] = c->domain->config->allowed_targets,
+                   [PLACE_DENIED] = c->domain->config->denied_targets},
         .wants_pdc = c->domain->config->prefers_pdc,
         .wants_site = domain_wants_site(c->domain),
     };

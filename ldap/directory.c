@@ -7,6 +7,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "ldap/call.h"
+#include "ldap/dn.h"
 #include "ldap/stream.h"
 
 static void free_texts(char **texts) {
@@ -27,6 +28,8 @@ void directory_config_done(directory_config *c) {
     free(c->ca_file);
     free(c->ca_directory);
     free_texts(c->privileged_groups);
+    free_texts(c->allowed_targets);
+    free_texts(c->denied_targets);
     *c = (directory_config){};
 }
 
@@ -115,6 +118,10 @@ int directory_new(sd_event *event, const directory_config *config, directory_sta
 
     *ret = TAKE_PTR(d);
     return 0;
+}
+
+bool directory_dn_check(const char *text) {
+    return dn_is_valid(text);
 }
 
 directory *directory_free(directory *d) {

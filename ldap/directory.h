@@ -39,6 +39,9 @@ typedef struct directory_config {
     directory_policy_hints policy_hints;
     char **privileged_groups; /* DNs; members, nested too, are privileged beside adminCount=1; may
                                  be NULL */
+    /* DNs of units (what is below them is meant), groups (their members, nested too) or single
+     * accounts; may be NULL. What is denied is denied; where anything is allowed, only that is. */
+    char **allowed_targets, **denied_targets;
 } directory_config;
 
 void directory_config_done(directory_config *c);
@@ -107,9 +110,19 @@ typedef struct directory_identifier {
 /* Whether the text has the form that its type needs. Returns 0 or -EINVAL with a static text. */
 int directory_identifier_check(const directory_identifier *id, const char **ret_why);
 
+/* Whether the text is a distinguished name (RFC 4514). */
+bool directory_dn_check(const char *text);
+
 /* ---- An account, as found -------------------------------------------------------------------- */
 
 typedef struct directory_account directory_account;
+
+/* What allowed_targets and denied_targets say of an account. */
+typedef enum directory_scope {
+    SCOPE_INSIDE,
+    SCOPE_NOT_ALLOWED,
+    SCOPE_DENIED,
+} directory_scope;
 
 typedef struct directory_account_info {
     const char *dn;
@@ -123,6 +136,7 @@ typedef struct directory_account_info {
     bool must_change;   /* pwdLastSet is 0 and the password may expire */
     bool is_protected;  /* adminCount=1 */
     bool is_privileged; /* is_protected, or member (nested) of a configured group */
+    directory_scope scope;
     usec_t password_last_set; /* CLOCK_REALTIME; 0: never or must change */
 } directory_account_info;
 

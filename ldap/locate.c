@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Finding one account: a search by its identifier; for an immutable id that no account has as its
- * mS-DS-ConsistencyGuid, a second one by objectGUID; and, where groups are configured as
- * privileged, a look at the account's groups. */
+ * mS-DS-ConsistencyGuid, a second one by objectGUID; and, where the configuration names groups, a
+ * look at the account's. */
 
 #include <errno.h>
 #include <string.h>
@@ -35,30 +35,27 @@ static void succeed(locate_call *l) {
     call_end(&l->call);
 }
 
-/* ---- Privileged or not ----------------------------------------------------------------------- */
+/* ---- Privileged or not, in scope or not -------------------------------------------------------- */
 
 static void on_groups(const connection_answer *answer, void *userdata) {
     locate_call *l = userdata;
-    const survey_result *known;
     int r = -ENODATA;
 
     l->call.request = NULL;
     if (answer->result == -1)
         return call_try_next(&l->call, answer->text);
 
-    known = controller_survey(l->call.controller);
     if (answer->n_entries == 1)
-        r = account_in_groups((entry){answer->ld, answer->entries[0]}, known->groups,
-                              known->n_groups);
+        r = account_judge(l->found, controller_survey(l->call.controller),
+                          &(const entry){answer->ld, answer->entries[0]});
     if (r < 0)
         return call_fail(
             &l->call, OUTCOME_AD_CONFIGURATION,
             strdup("the agent's account may not read tokenGroups, so it cannot be told "
-                   "whether the user is in a privileged group; let it read that (as "
-                   "members of Pre-Windows 2000 Compatible Access may), or take "
-                   "PrivilegedGroup= out"));
+                   "whether the user is in a privileged group, or in one of AllowedTargets= "
+                   "or DeniedTargets=; let it read that (as members of Pre-Windows 2000 "
+                   "Compatible Access may), or take the groups out"));
 
-    l->found->info.is_privileged |= r == 1;
     succeed(l);
 }
 
@@ -95,6 +92,7 @@ static void on_not_found(locate_call *l) {
 }
 
 static void on_found(locate_call *l, entry e) {
+    const survey_result *known = controller_survey(l->call.controller);
     int r;
 
     if (is_known_by_other_anchor(l, e))
@@ -110,10 +108,12 @@ static void on_found(locate_call *l, entry e) {
     if (r < 0)
         return call_fail(&l->call, OUTCOME_UNKNOWN_ERROR, strdup("memory is short"));
 
-    if (controller_survey(l->call.controller)->n_groups > 0)
+    if (known->has_groups) {
         look_at_groups(l);
-    else
-        succeed(l);
+        return;
+    }
+    (void) account_judge(l->found, known, NULL);
+    succeed(l);
 }
 
 static void on_refused(locate_call *l, const connection_answer *answer) {

@@ -45,40 +45,80 @@ static void refuse_answer(survey *s, const char *what, const connection_answer *
                        said ? said : "?"));
 }
 
-/* ---- Privileged groups ----------------------------------------------------------------------- */
+/* ---- Places that the configuration names ------------------------------------------------------- */
 
-static void ask_for_group(survey *s);
+static const char *const settings[] = {
+    [PLACE_PRIVILEGED] = "PrivilegedGroup",
+    [PLACE_ALLOWED] = "AllowedTargets",
+    [PLACE_DENIED] = "DeniedTargets",
+};
 
-static void on_group(const connection_answer *answer, void *userdata) {
+/* The index-th of all the lists, one behind the other, and what it is for; NULL behind the last. */
+static const char *name_of(const survey *s, size_t index, place_use *ret_use) {
+    for (place_use use = 0; use < PLACE_USE_MAX_; use++)
+        for (char *const *name = s->questions.places[use]; name && *name; name++)
+            if (index-- == 0) {
+                *ret_use = use;
+                return *name;
+            }
+
+    return NULL;
+}
+
+static void ask_for_place(survey *s);
+
+/* Returns what is wrong with it; NULL: nothing. The group's kind matters, since tokenGroups names
+ * security groups alone: members of another kind would pass unnoticed. */
+static const char *read_place(place *p, entry e) {
+    bool is_group = entry_has_value(e, "objectClass", "group", strlen("group"));
+    ssize_t size;
+
+    p->dn = entry_dn(e);
+    if (!p->dn)
+        return "cannot be used: memory is short for";
+    if (!is_group)
+        return p->use == PLACE_PRIVILEGED ? "does not know the group" : NULL;
+    if (entry_integer(e, "groupType", -1) >= 0)
+        return "knows only as a distribution group, not as a security group,";
+
+    size = entry_bytes(e, "objectSid", p->sid.bytes, sizeof(p->sid.bytes));
+    if (size < 0)
+        return "does not tell the objectSid of";
+    p->sid.size = (size_t) size;
+    return NULL;
+}
+
+static void on_place(const connection_answer *answer, void *userdata) {
     survey *s = userdata;
-    const char *dn = s->questions.groups[s->result.n_groups];
-    security_id *group = &s->result.groups[s->result.n_groups];
-    ssize_t size = -ENODATA;
+    place *p = &s->result.places[s->result.n_places];
+    const char *name = name_of(s, s->result.n_places, &p->use);
+    const char *problem = p->use == PLACE_PRIVILEGED ? "does not know the group" : "does not know";
 
     s->request = NULL;
     if (answer->result == -1)
         return;
 
+    s->result.n_places++;
     if (answer->result == LDAP_SUCCESS && answer->n_entries == 1)
-        size = entry_bytes((entry){answer->ld, answer->entries[0]}, "objectSid", group->bytes,
-                           sizeof(group->bytes));
-    if (size < 0)
+        problem = read_place(p, (entry){answer->ld, answer->entries[0]});
+    if (problem)
         return finish(s, OUTCOME_AD_CONFIGURATION,
-                      text_format("does not know the group PrivilegedGroup=%s", dn));
+                      text_format("%s %s=%s", problem, settings[p->use], name));
 
-    group->size = (size_t) size;
-    s->result.n_groups++;
-    ask_for_group(s);
+    s->result.has_groups |= p->sid.size > 0;
+    ask_for_place(s);
 }
 
-static void ask_for_group(survey *s) {
-    static const char *const attributes[] = {"objectSid", NULL};
+static void ask_for_place(survey *s) {
+    static const char *const attributes[] = {"objectClass", "objectSid", "groupType", NULL};
+    place_use use;
+    const char *name = name_of(s, s->result.n_places, &use);
 
-    if (!s->questions.groups || !s->questions.groups[s->result.n_groups])
+    if (!name)
         return refuse(s, OUTCOME_INVALID, "");
 
-    if (connection_search(s->connection, s->questions.groups[s->result.n_groups], LDAP_SCOPE_BASE,
-                          "(objectClass=group)", attributes, on_group, s, &s->request) < 0)
+    if (connection_search(s->connection, name, LDAP_SCOPE_BASE, "(objectClass=*)", attributes,
+                          on_place, s, &s->request) < 0)
         refuse(s, OUTCOME_AD_NOT_REACHABLE, "takes no more requests");
 }
 
@@ -96,7 +136,7 @@ static void on_subnets(const connection_answer *answer, void *userdata) {
     for (size_t i = 0; i < answer->n_entries; i++)
         subnets[i] = (entry){answer->ld, answer->entries[i]};
     s->result.site = site_of_subnets(subnets, answer->n_entries);
-    ask_for_group(s);
+    ask_for_place(s);
 }
 
 static void ask_for_site(survey *s) {
@@ -106,12 +146,12 @@ static void ask_for_site(survey *s) {
 
     if (!s->questions.wants_site || !s->configuration ||
         connection_local_address(s->connection, &address) < 0)
-        return ask_for_group(s);
+        return ask_for_place(s);
 
     filter = site_subnet_filter((const struct sockaddr *) &address);
     base = text_format("CN=Subnets,CN=Sites,%s", s->configuration);
     if (!filter || !base)
-        return ask_for_group(s);
+        return ask_for_place(s);
 
     if (connection_search(s->connection, base, LDAP_SCOPE_ONELEVEL, filter, attributes, on_subnets,
                           s, &s->request) < 0)
@@ -228,6 +268,7 @@ int survey_new(connection *c, const survey_questions *questions, survey_done_fn 
         "defaultNamingContext",  "configurationNamingContext", "dsServiceName", "isSynchronized",
         "supportedCapabilities", "supportedControl",           "tokenGroups",   NULL};
     _cleanup_(survey_freep) survey *s = NULL;
+    place_use use;
     size_t n = 0;
     int r;
 
@@ -245,10 +286,10 @@ int survey_new(connection *c, const survey_questions *questions, survey_done_fn 
     s->done = done;
     s->userdata = userdata;
 
-    while (questions->groups && questions->groups[n])
+    while (name_of(s, n, &use))
         n++;
-    s->result.groups = calloc(n + 1, sizeof(security_id));
-    if (!s->result.groups)
+    s->result.places = calloc(n + 1, sizeof(place));
+    if (!s->result.places)
         return -ENOMEM;
 
     r = connection_search(c, "", LDAP_SCOPE_BASE, "(objectClass=*)", attributes, on_root, s,
@@ -269,7 +310,9 @@ survey *survey_free(survey *s) {
     free(s->configuration);
     free(s->result.naming_context);
     free(s->result.site);
-    free(s->result.groups);
+    for (size_t i = 0; i < s->result.n_places; i++)
+        free(s->result.places[i].dn);
+    free(s->result.places);
     free(s->result.token);
     free(s);
     return NULL;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A first look at a controller: what it is, what it can, which groups are privileged; and which
- * site this host is in.
+/* A first look at a controller: what it is, what it can, and where the places are that the
+ * configuration names: privileged groups, units and groups in or out of scope; and which site this
+ * host is in.
  *
  * Nothing here logs. */
 
@@ -12,15 +13,30 @@
 #include "ldap/connection.h"
 #include "ldap/identity.h"
 
+typedef enum place_use {
+    PLACE_PRIVILEGED,
+    PLACE_ALLOWED,
+    PLACE_DENIED,
+    PLACE_USE_MAX_,
+} place_use;
+
+/* An entry that the configuration names. */
+typedef struct place {
+    place_use use;
+    char *dn;        /* as the directory spells it */
+    security_id sid; /* its size is 0 where it is no group */
+} place;
+
 /* What was found; the survey's. */
 typedef struct survey_result {
     char *naming_context;     /* of the domain */
     const char *policy_hints; /* OID of the control; NULL: the controller has none */
     bool is_read_only;
-    bool is_pdc;         /* the domain's PDC emulator; where that was asked for */
-    char *site;          /* this host's; NULL: not asked for, or not known */
-    security_id *groups; /* of the configuration's privileged groups, in its order */
-    size_t n_groups;
+    bool is_pdc; /* the domain's PDC emulator; where that was asked for */
+    char *site;  /* this host's; NULL: not asked for, or not known */
+    place *places;
+    size_t n_places;
+    bool has_groups;    /* among the places */
     security_id *token; /* whom the agent is in this session: its account and all its groups */
     size_t n_token;
 } survey_result;
@@ -33,7 +49,7 @@ typedef void (*survey_done_fn)(outcome o, const char *problem, void *userdata);
 
 /* Borrowed as long as the survey lives. */
 typedef struct survey_questions {
-    char *const *groups; /* DNs, NULL-terminated; may be NULL */
+    char *const *places[PLACE_USE_MAX_]; /* DNs, NULL-terminated; may be NULL */
     bool wants_pdc, wants_site;
 } survey_questions;
 

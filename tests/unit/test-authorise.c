@@ -116,11 +116,22 @@ static void without_a_sid_the_name_tells_oneself(void **state) {
     assert_int_equal(ask(&who, OPERATION_RESET, &whom), OUTCOME_INVALID);
 }
 
+static void scope_is_told_with_the_setting_that_draws_it(void **state) {
+    (void) state;
+
+    assert_int_equal(authorise_scope(SCOPE_INSIDE).outcome, OUTCOME_INVALID);
+    assert_int_equal(authorise_scope(SCOPE_NOT_ALLOWED).outcome, OUTCOME_TARGET_OUT_OF_SCOPE);
+    assert_non_null(strstr(authorise_scope(SCOPE_NOT_ALLOWED).reason, "AllowedTargets="));
+    assert_int_equal(authorise_scope(SCOPE_DENIED).outcome, OUTCOME_TARGET_OUT_OF_SCOPE);
+    assert_non_null(strstr(authorise_scope(SCOPE_DENIED).reason, "DeniedTargets="));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_combination_is_as_the_contract_says),
         cmocka_unit_test(other_clients_are_refused_and_own_ones_allowed),
         cmocka_unit_test(without_a_sid_the_name_tells_oneself),
+        cmocka_unit_test(scope_is_told_with_the_setting_that_draws_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
