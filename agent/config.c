@@ -202,6 +202,21 @@ static bool is_https(const char *url) {
 /* ---- Sections
  * ------------------------------------------------------------------------------------ */
 
+static identity_form get_identity_form(reader *r, config_section *s) {
+    config_setting *setting = take(r, s, "LogUserIdentity");
+
+    if (!setting || strcmp(setting->value, "upn") == 0)
+        return IDENTITY_UPN;
+    if (strcmp(setting->value, "sid") == 0)
+        return IDENTITY_SID;
+    if (strcmp(setting->value, "hash") == 0)
+        return IDENTITY_HASH;
+
+    fail(r, -EINVAL, &setting->place, "LogUserIdentity=%s: expected is upn, sid or hash",
+         setting->value);
+    return IDENTITY_HASH;
+}
+
 static void read_agent(reader *r, config_section *s) {
     config *c = r->into;
     const char *state = getenv("STATE_DIRECTORY");
@@ -223,6 +238,7 @@ static void read_agent(reader *r, config_section *s) {
         c->state_directory = strdup(state ? state : DEFAULT_STATE_DIRECTORY);
     if (!c->state_directory)
         fail_for_memory(r);
+    c->log_user_identity = get_identity_form(r, s);
 }
 
 static void read_relay(reader *r, config_section *s) {

@@ -3,6 +3,7 @@
 
 /* The configuration: what writebackd.conf(5) says, checked, with the credentials it names. */
 
+#include "agent/identity.h"
 #include "agent/limits.h"
 #include "health/health.h"
 #include "ldap/directory.h"
@@ -14,6 +15,7 @@ typedef struct config {
     char *agent_id;
     char *tenant_id; /* NULL: not given */
     char *state_directory;
+    identity_form log_user_identity;
     relay_config *relays;
     size_t n_relays;
     directory_config *directories;

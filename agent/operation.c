@@ -112,13 +112,50 @@ static void operation_free(operation *op) {
 /* ---- Log
  * ------------------------------------------------------------------------------------------ */
 
-/* Who asks, as people know them. */
-static const char *initiator_name(const operation *op) {
-    if (op->claims.upn)
-        return op->claims.upn;
-    if (op->claims.is_app && op->claims.client)
-        return op->claims.client;
-    return op->claims.object_id ? op->claims.object_id : op->claims.subject;
+/* Who asks, as LogUserIdentity= has it; services and people without a name go by their id. */
+static char *initiator_text(const operation *op) {
+    const token_claims *claims = &op->claims;
+    const char *id = claims->object_id ? claims->object_id : claims->subject;
+    char *text = NULL;
+
+    if (claims->is_app && claims->client)
+        return strdup(claims->client);
+    if (claims->upn || claims->onprem_sid)
+        text = identities_text(op->set->context.identities, claims->upn, claims->onprem_sid);
+    return text || !id ? text : strdup(id);
+}
+
+/* On whom. Until the account is found there is only what the request calls it. */
+static char *user_text(const operation *op) {
+    const directory_account_info *account = op->account ? directory_account_get(op->account) : NULL;
+    const char *name = op->request.user;
+    const char *sid = op->request.user_type == IDENTIFIER_SID ? name : NULL;
+
+    if (account) {
+        name =
+            account->user_principal_name ? account->user_principal_name : account->sam_account_name;
+        sid = account->sid;
+    }
+    return identities_text(op->set->context.identities, name, sid);
+}
+
+static bool mentions(const char *text, const char *name) {
+    return name && *name && strcasestr(text, name);
+}
+
+/* Where names may not be told, neither may a text of the directory's that has one in it. */
+static const char *reason_for_log(const operation *op, outcome o, const char *reason) {
+    const directory_account_info *account = op->account ? directory_account_get(op->account) : NULL;
+
+    if (!reason || identities_may_name(op->set->context.identities))
+        return reason;
+
+    if (mentions(reason, op->request.user) || mentions(reason, op->claims.upn) ||
+        (account &&
+         (mentions(reason, account->dn) || mentions(reason, account->user_principal_name) ||
+          mentions(reason, account->sam_account_name))))
+        return outcome_get(o)->title;
+    return reason;
 }
 
 static const char *domain_of(const operation *op) {
@@ -127,9 +164,18 @@ static const char *domain_of(const operation *op) {
     return "the configured domains";
 }
 
-static void log_operation(const operation *op, outcome o, const char *reason,
-                          const directory_reply *reply) {
-    char duration[32], ldap_result[16] = "", ad_error[16] = "";
+static const char *controller_of(const operation *op, const directory_reply *reply) {
+    if (reply && reply->controller)
+        return reply->controller;
+    return op->account ? directory_account_get(op->account)->controller : NULL;
+}
+
+/* The entry of `event`. Where it is the request's last one, `result` is what it came to and
+ * `status` how it was answered; else OUTCOME_INVALID and 0. */
+static void log_entry(const operation *op, outcome event, const char *reason,
+                      const directory_reply *reply, outcome result, int status) {
+    _cleanup_free_ char *user = user_text(op), *asker = initiator_text(op);
+    char duration[32], ldap_result[16] = "", ad_error[16] = "", answered[16] = "";
 
     (void) snprintf(duration, sizeof(duration), "%llu",
                     (unsigned long long) (now_monotonic() - op->began));
@@ -137,19 +183,40 @@ static void log_operation(const operation *op, outcome o, const char *reason,
         (void) snprintf(ldap_result, sizeof(ldap_result), "%d", reply->ldap_result);
     if (reply && reply->ad_error != 0)
         (void) snprintf(ad_error, sizeof(ad_error), "0x%08x", reply->ad_error);
+    if (status > 0)
+        (void) snprintf(answered, sizeof(answered), "%d", status);
 
-    log_event(
-        o, {"WRITEBACK_REQUEST_ID", op->request.id},
-        {"WRITEBACK_OPERATION", request_operation_name(op->request.operation)},
-        {"WRITEBACK_USER", op->request.user}, {"WRITEBACK_INITIATOR", initiator_name(op)},
-        {"WRITEBACK_INITIATOR_ID", op->claims.object_id}, {"WRITEBACK_CLIENT", op->claims.client},
-        {"WRITEBACK_REASON", reason}, {"WRITEBACK_DOMAIN", domain_of(op)},
-        {"WRITEBACK_DC", reply ? reply->controller : NULL},
-        {"WRITEBACK_LDAP_RESULT", *ldap_result ? ldap_result : NULL},
-        {"WRITEBACK_AD_ERROR", *ad_error ? ad_error : NULL}, {"WRITEBACK_DURATION_USEC", duration},
-        {"WRITEBACK_RELAY", op->origin ? relay_request_relay_name(op->origin) : NULL},
-        {"WRITEBACK_TRACKING_ID", op->origin ? relay_request_tracking_id(op->origin) : NULL},
-        {"TRACE_ID", op->request.trace_id}, {"SPAN_ID", op->request.span_id});
+    log_event(event, {"WRITEBACK_REQUEST_ID", op->request.id},
+              {"WRITEBACK_OPERATION", request_operation_name(op->request.operation)},
+              {"WRITEBACK_OUTCOME", result != OUTCOME_INVALID ? outcome_get(result)->name : NULL},
+              {"WRITEBACK_STATUS", *answered ? answered : NULL}, {"WRITEBACK_USER", user},
+              {"WRITEBACK_INITIATOR", asker}, {"WRITEBACK_INITIATOR_ID", op->claims.object_id},
+              {"WRITEBACK_CLIENT", op->claims.client},
+              {"WRITEBACK_REASON", reason_for_log(op, event, reason)},
+              {"WRITEBACK_DOMAIN", domain_of(op)}, {"WRITEBACK_DC", controller_of(op, reply)},
+              {"WRITEBACK_LDAP_RESULT", *ldap_result ? ldap_result : NULL},
+              {"WRITEBACK_AD_ERROR", *ad_error ? ad_error : NULL},
+              {"WRITEBACK_DURATION_USEC", duration},
+              {"WRITEBACK_RELAY", op->origin ? relay_request_relay_name(op->origin) : NULL},
+              {"WRITEBACK_TRACKING_ID", op->origin ? relay_request_tracking_id(op->origin) : NULL},
+              {"TRACE_ID", op->request.trace_id}, {"SPAN_ID", op->request.span_id});
+}
+
+/* An entry before the request's last one. */
+static void log_operation(const operation *op, outcome event, const char *reason,
+                          const directory_reply *reply) {
+    log_entry(op, event, reason, reply, OUTCOME_INVALID, 0);
+}
+
+/* The last one: `result` tells what the request came to. */
+static void log_end(const operation *op, outcome event, const char *reason,
+                    const directory_reply *reply, outcome result) {
+    log_entry(op, event, reason, reply, result, outcome_get(result)->http);
+}
+
+/* That a request came again, and got this status again. */
+static void log_repetition(const operation *op, int status) {
+    log_entry(op, OUTCOME_REQUEST_REPEATED, NULL, NULL, OUTCOME_REQUEST_REPEATED, status);
 }
 
 /* How an operation begins and ends in the log; a reset by a service has events of its own. */
@@ -203,6 +270,7 @@ static void deliver(operation *op) {
     for (operation *other = set->first, *next; other; other = next) {
         next = other->next;
         if (other->leader == op) {
+            log_repetition(other, op->status);
             respond(other, op);
             operation_free(other);
         }
@@ -245,9 +313,12 @@ static void finish(operation *op, outcome o, char *body) {
 
 static void refuse_by_directory(operation *op, outcome o, const char *reason,
                                 const directory_reply *reply) {
-    log_operation(op, o, reason, reply);
-    if (op->started)
-        log_operation(op, events_of(op)->failure, outcome_get(o)->title, reply);
+    if (op->started) {
+        log_operation(op, o, reason, reply);
+        log_end(op, events_of(op)->failure, outcome_get(o)->title, reply, o);
+    } else {
+        log_end(op, o, reason, reply, o);
+    }
     finish(op, o, answer_problem(o, op->request.id, reason, reply));
 }
 
@@ -261,8 +332,9 @@ static void answer_checked(operation *op, outcome refusal, const char *reason,
     const directory_account_info *account =
         show_account && op->account ? directory_account_get(op->account) : NULL;
 
-    log_operation(op, OUTCOME_CHECK_ANSWERED,
-                  refusal == OUTCOME_INVALID ? "allowed" : outcome_get(refusal)->name, NULL);
+    log_end(op, OUTCOME_CHECK_ANSWERED,
+            refusal == OUTCOME_INVALID ? "allowed" : outcome_get(refusal)->name, NULL,
+            OUTCOME_CHECK_ANSWERED);
     finish(op, OUTCOME_CHECK_ANSWERED,
            answer_check(op->request.id, refusal, reason, rights, account));
 }
@@ -330,7 +402,7 @@ static void on_done(directory_reply *reply, void *userdata) {
         return;
     }
 
-    log_operation(op, success, reply->detail, reply);
+    log_end(op, success, reply->detail, reply, success);
     finish(op, success, answer_done(success, op->request.operation, op->request.id, reply));
 }
 
@@ -550,8 +622,7 @@ static void repeat(operation *op, const ledger_entry *entry) {
     op->recorded = false;
     op->status = entry->status;
     op->body = strdup(entry->body);
-    log_text(LOG_INFO, "Request %s came again; it gets its first answer (%d) again.",
-             op->request.id, entry->status);
+    log_repetition(op, entry->status);
     deliver(op);
 }
 

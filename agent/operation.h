@@ -6,9 +6,10 @@
  *   opened → token verified → seen before? → initiator authorised → account located → target
  * authorised → about to send, recorded → one modify → outcome recorded → answered, logged, counted
  *
- * Every request given to operations_begin() is answered, 45 s after it came at the latest. Logs one
- * entry a request, and for what changes something its start and, where it fails, its failure beside
- * the cause. */
+ * Every request given to operations_begin() is answered, 45 s after it came at the latest. Logs for
+ * each request, repeated ones too, one entry that has WRITEBACK_OUTCOME and tells all of it: who,
+ * what, on whom, by which relay, on which controller, how it ended and after how long. For what
+ * changes something another one tells its start and, where it fails, one more the cause. */
 
 #include "agent/config.h"
 #include "agent/ledger.h"
@@ -23,6 +24,7 @@ typedef struct operations_context {
     sd_event *event;
     const config *config;
     const agent_keys *keys;
+    const identities *identities;
     issuer *const *issuers; /* as many as config has */
     directory *const *directories;
     ledger *ledger;

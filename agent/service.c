@@ -36,6 +36,7 @@ typedef struct rooms {
     config *config;
     char host[HOST_ID_MAX]; /* "" where it is not known */
     agent_keys *keys;
+    identities *identities;
     service_relay *relays;
     directory **directories;
     issuer **issuers;
@@ -223,6 +224,23 @@ static int open_keys(service *s, rooms *r) {
     return error;
 }
 
+static int open_identities(service *s, rooms *r) {
+    _cleanup_free_ char *path = NULL;
+    int error;
+
+    (void) s;
+
+    if (asprintf(&path, "%s/identity.key", r->config->state_directory) < 0)
+        return -ENOMEM;
+
+    error = identities_new(r->config->log_user_identity, path, &r->identities);
+    if (error < 0)
+        log_event(OUTCOME_CRYPTO_ERROR, {"WRITEBACK_PATH", path},
+                  {"WRITEBACK_REASON",
+                   error == -EBADMSG ? "it holds no key of 32 bytes" : strerror(-error)});
+    return error;
+}
+
 static int open_ledger(service *s, rooms *r) {
     _cleanup_free_ char *path = NULL;
 
@@ -280,6 +298,7 @@ static int open_operations(service *s, rooms *r) {
         .event = s->event,
         .config = r->config,
         .keys = r->keys,
+        .identities = r->identities,
         .issuers = r->issuers,
         .directories = r->directories,
         .ledger = r->ledger,
@@ -319,8 +338,8 @@ static int open_relays(service *s, rooms *r) {
 
 static int build(service *s, config *c) {
     static int (*const openers[])(service *, rooms *) = {
-        claim_state,  open_keys,       open_ledger, open_directories,
-        open_issuers, open_operations, open_relays,
+        claim_state,      open_keys,    open_identities, open_ledger,
+        open_directories, open_issuers, open_operations, open_relays,
     };
     int r = 0;
 
@@ -359,6 +378,7 @@ static void tear_down(service *s) {
     for (size_t i = 0; r->directories && i < r->config->n_directories; i++)
         (void) directory_free(r->directories[i]);
     (void) agent_keys_free(r->keys);
+    (void) identities_free(r->identities);
     free(r->relays);
     free(r->issuers);
     free(r->issuer_names);

@@ -11,16 +11,12 @@
 //     --seed N      of the random instants; told in the output, so that a run can be repeated
 //     --strict      a request that was sent and not answered must be settled: OutcomeUnknown is no answer
 //
-// The agent is $WRITEBACK_LAB_AGENT, else the one in $WRITEBACK_BUILD.
-//
 // The points are seen from outside: both its connections, to the controller and to the relay, go through a proxy here,
 // which looks into the ledger's file whenever the agent says something.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { openSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,6 +24,7 @@ import { parseArgs } from 'node:util';
 
 import { Client } from '../lab/cloud/client.mjs';
 import { bind, look, modify } from './ad.mjs';
+import { AgentProcess, configure, STATE } from './agent-process.mjs';
 
 const { env } = process;
 const { values: options } = parseArgs({
@@ -41,8 +38,6 @@ const { values: options } = parseArgs({
 
 const USERS = 8;
 const PATIENCE = 60_000;
-const STATE = env.WRITEBACK_LAB_AGENT_CONFIG.replace(/[^/]+$/, 'state');
-const AGENT = env.WRITEBACK_LAB_AGENT ?? `${env.WRITEBACK_BUILD}/writebackd`;
 const PASSWORD_ADMINISTRATOR = { wids: ['966707d0-3269-4727-9be2-8c3a10f19b9d'] };
 const client = Client.fromEnvironment();
 
@@ -88,45 +83,19 @@ function ledgerState(id) {
 
 // ---- The agent -------------------------------------------------------------------------------------
 
-const agent = {
-  process: undefined,
-  kills: 0,
+const agent = new AgentProcess();
+let kills = 0;
 
-  start() {
-    const log = openSync(env.WRITEBACK_LAB_LOG, 'a');
-    this.process = spawn(AGENT, [`--config=${env.WRITEBACK_LAB_AGENT_CONFIG}`, '--log-target=stderr'],
-      { stdio: ['ignore', log, log] });
-    return this.process;
-  },
+function kill() {
+  kills++;
+  agent.kill();
+}
 
-  async ready() {
-    for (const end = Date.now() + PATIENCE; Date.now() < end; await sleep(10)) {
-      assert.equal(this.process.exitCode, null, `the agent ended by itself; see ${env.WRITEBACK_LAB_LOG}`);
-      try {
-        if ((await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/readyz`)).ok) return;
-      } catch { /* not listening yet */ }
-    }
-    assert.fail('the agent did not become ready');
-  },
-
-  kill() {
-    this.kills++;
-    this.process.kill('SIGKILL');
-  },
-
-  /** Waits for the end that kill() brings, and starts it again. */
-  async restart() {
-    if (this.process.signalCode === null) await once(this.process, 'exit');
-    this.start();
-    await this.ready();
-  },
-
-  async stop() {
-    this.process.kill('SIGTERM');
-    const [status] = await once(this.process, 'exit');
-    return status;
-  },
-};
+/** Waits for the end that kill() brings, and starts it again. */
+async function restart() {
+  await agent.ended();
+  await agent.start().ready();
+}
 
 // ---- Proxies, which can kill -----------------------------------------------------------------------
 
@@ -136,7 +105,7 @@ let trap;
 function spring() {
   const { done } = trap;
   trap = undefined;
-  agent.kill();
+  kill();
   done();
 }
 
@@ -145,7 +114,7 @@ function spring() {
  * A modify leaves only when the ledger says "sent", so the first thing that leaves for the controller after that is it.
  */
 function mayPass(from, to) {
-  if (!trap || agent.process.signalCode !== null) return true;
+  if (!trap || !agent.isRunning) return true;
   const { point, id } = trap;
   const state = ledgerState(id);
 
@@ -277,7 +246,7 @@ const portals = [];
 function assertNoDifference() {
   assert.deepEqual(portals.flatMap((portal) => portal.differences()), []);
   const sum = (of) => portals.reduce((n, portal) => n + of(portal), 0);
-  console.log(`# ${agent.kills} kills; ${sum((p) => p.successes)} told as set, ${sum((p) => p.refused.length)} as refused, ` +
+  console.log(`# ${kills} kills; ${sum((p) => p.successes)} told as set, ${sum((p) => p.refused.length)} as refused, ` +
     `${sum((p) => p.unknown)} not told; ${sum((p) => p.repetitions)} repetitions; seed ${options.seed}`);
 }
 
@@ -292,22 +261,19 @@ before(async () => {
   const relay = new URL(env.WRITEBACK_LAB_RELAY_URL);
   proxies.push(proxy('controller', env.WRITEBACK_LAB_DC, 636, 1636));
   proxies.push(proxy('relay', relay.hostname, Number(relay.port || 443), 1443));
-  const config = readFileSync(env.WRITEBACK_LAB_AGENT_CONFIG, 'utf8')
+  configure({ Authorization: ['RequestRate=off', 'AccountRate=off'] }, (text) => text
     .replace(/^Controllers=.*$/m, `Controllers=${env.WRITEBACK_LAB_DC}:1636`)
-    .replace(/Endpoint=sb:\/\/[^/;]*/, `Endpoint=sb://${relay.hostname}:1443`);
-  writeFileSync(env.WRITEBACK_LAB_AGENT_CONFIG, config.replace('[Authorization]', '$&\nRequestRate=off\nAccountRate=off'));
-
+    .replace(/Endpoint=sb:\/\/[^/;]*/, `Endpoint=sb://${relay.hostname}:1443`));
   // A portal does not wait a minute for an agent that is gone.
   await client.control('relay', { responseTimeout: 2000 });
-  agent.start();
-  await agent.ready();
+  await agent.start().ready();
   encryptionKey = (await client.keys()).keys.find(({ use }) => use === 'enc');
   authorization = await client.token(PASSWORD_ADMINISTRATOR);
   for (let i = 1; i <= USERS; i++) portals.push(new Portal(`user${String(i).padStart(4, '0')}`));
 });
 
 after(async () => {
-  if (agent.process?.exitCode === null && agent.process.signalCode === null) agent.process.kill('SIGKILL');
+  if (agent.isRunning) agent.kill();
   for (const server of proxies) server.close();
   client.close();
   setTimeout(() => process.exit(), 100).unref();
@@ -321,7 +287,7 @@ for (const point of POINTS)
       const killed = new Promise((done) => { trap = { point, id: payload.jti, done }; });
       const asked = portal.ask(payload);
       await Promise.race([killed, asked.then(() => assert.ok(!trap, 'was answered without having come by this point'))]);
-      await agent.restart();
+      await restart();
       const first = await asked;
 
       // Once more, and at the same time once more: whatever was told is told again.
@@ -340,8 +306,8 @@ test('killed at random instants under load: zero differences', async () => {
   });
   for (let i = 0; i < Number(options.kills); i++) {
     await Promise.race([sleep(400 * random()), ...work]);
-    agent.kill();
-    await agent.restart();
+    kill();
+    await restart();
   }
   stopping = true;
   await Promise.all(work);

@@ -106,6 +106,7 @@ static void everything_written_down_is_read(void **state) {
     assert_string_equal(c->issuers[0].audience, "api://writeback");
     assert_string_equal(c->allowed_clients[0], "00000000-0000-0000-0000-000000000001");
     assert_string_equal(c->health_listen, "127.0.0.1:8404");
+    assert_int_equal(c->log_user_identity, IDENTITY_UPN);
     assert_int_equal(c->request_rate.count, 3000);
     assert_int_equal(c->request_rate.period, USEC_PER_MINUTE);
     assert_int_equal(c->account_rate.count, 5);
@@ -136,6 +137,8 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
          "3: TenantId=72f988bg-86f1-41af-91ab-2d7cd011db47 is no tenant id"},
         {"=/var/lib", "=var/lib",
          "4: StateDirectory=var/lib/elsewhere: expected is an absolute path"},
+        {"StateDirectory=/var/lib/elsewhere", "LogUserIdentity=name",
+         "4: LogUserIdentity=name: expected is upn, sid or hash"},
         {"[Agent]", "Agent", "1: this is neither a section ([Agent]) nor a setting (Key=value)"},
         {"[Agent]", "[Agent \"x\"]", "1: [Agent] takes no name"},
         {"[Agent]\n", "", "1: a setting stands before the first section; begin with [Agent]"},
