@@ -490,7 +490,10 @@ static void a_damaged_file_is_set_aside_and_a_new_one_begun(void **state) {
     } damages[] = {
         {"damaged-head", 0, 100},
         {"damaged-page", 4096, 4096},
+        /* Where nobody looks who asks for these. */
+        {"damaged-elsewhere", 20 * 4096, 64},
     };
+    _cleanup_free_ crowd *c = new_crowd(1000);
 
     (void) state;
 
@@ -499,6 +502,13 @@ static void a_damaged_file_is_set_aside_and_a_new_one_begun(void **state) {
         const request old = some_request("request-old");
         const request lost = some_request("request-lost");
         request recent = some_request("request-recent");
+
+        ledger *l = open_ledger(damages[i].file);
+
+        for (size_t k = 0; k < 1000; k++)
+            start(l, BEGIN, &c[k].q, 0, &c[k].t);
+        wait_for_it();
+        assert_null(ledger_free(l));
 
         recent.issued = now_realtime() + USEC_PER_MINUTE;
         assert_int_equal(run(damages[i].file, BEGIN, &old, 0).state, LEDGER_NEW);
