@@ -485,7 +485,7 @@ controller *controller_unref(controller *c) {
     survey_free(c->survey);
     session_free(c->searches);
     session_free(c->writes);
-    worker_free(c->resolver);
+    worker_abandon(c->resolver);
     sd_event_source_disable_unref(c->timer);
     free(c->name);
     free(c->host);

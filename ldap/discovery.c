@@ -294,7 +294,7 @@ discovery *discovery_free(discovery *d) {
         atomic_store(&d->inquiry->abandoned, true);
         worker_cancel(d->job);
     }
-    worker_free(d->worker);
+    worker_abandon(d->worker);
     sd_event_source_disable_unref(d->timer);
     free(d->domain);
     free(d->site);

@@ -36,7 +36,7 @@ typedef void (*discovery_fn)(const discovery_list *found, const char *problem, v
 int discovery_new(sd_event *event, const char *domain, const char *site, bool wants_pdc,
                   discovery_fn fn, void *userdata, discovery **ret);
 
-/* Waits for a query that is being asked; takes NULL, returns NULL. */
+/* Takes NULL, returns NULL. */
 discovery *discovery_free(discovery *d);
 
 /* The site has become known: asks anew, unless it is the one that was asked for already. */

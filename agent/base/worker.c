@@ -24,10 +24,12 @@ typedef struct job_queue {
 
 struct worker {
     pthread_t thread;
-    pthread_mutex_t lock; /* guards waiting, finished, stopping */
+    pthread_mutex_t lock; /* guards waiting, finished, running, stopping, abandoned */
     pthread_cond_t wake;
     job_queue waiting, finished;
+    bool running; /* a job, in the thread */
     bool stopping;
+    bool abandoned; /* the thread frees all, itself included */
     size_t limit;
     int finished_fd; /* eventfd(2): the thread has put something into `finished` */
     sd_event_source *finished_source;
@@ -62,16 +64,33 @@ static void job_free(worker_job *job) {
     free(job);
 }
 
+static void dispose_of(job_queue *q) {
+    for (worker_job *job; (job = queue_take(q));)
+        job_free(job);
+}
+
+static void free_worker(worker *w) {
+    dispose_of(&w->waiting);
+    dispose_of(&w->finished);
+    sd_event_source_disable_unref(w->finished_source);
+    closep(&w->finished_fd);
+    (void) pthread_cond_destroy(&w->wake);
+    (void) pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
 static void *thread_main(void *userdata) {
     worker *w = userdata;
 
     for (;;) {
         worker_job *job;
+        bool abandoned;
 
         (void) pthread_mutex_lock(&w->lock);
         while (!w->waiting.head && !w->stopping)
             (void) pthread_cond_wait(&w->wake, &w->lock);
         job = w->stopping ? NULL : queue_take(&w->waiting);
+        w->running = job;
         (void) pthread_mutex_unlock(&w->lock);
         if (!job)
             return NULL;
@@ -80,7 +99,14 @@ static void *thread_main(void *userdata) {
 
         (void) pthread_mutex_lock(&w->lock);
         queue_put(&w->finished, job);
+        w->running = false;
+        abandoned = w->abandoned;
         (void) pthread_mutex_unlock(&w->lock);
+
+        if (abandoned) {
+            free_worker(w);
+            return NULL;
+        }
         (void) eventfd_write(w->finished_fd, 1);
     }
 }
@@ -166,17 +192,30 @@ worker *worker_free(worker *w) {
     (void) pthread_mutex_unlock(&w->lock);
     (void) pthread_join(w->thread, NULL);
 
-    for (worker_job *job; (job = queue_take(&w->waiting));)
-        job_free(job);
-    for (worker_job *job; (job = queue_take(&w->finished));)
-        job_free(job);
-
-    sd_event_source_disable_unref(w->finished_source);
-    closep(&w->finished_fd);
-    (void) pthread_cond_destroy(&w->wake);
-    (void) pthread_mutex_destroy(&w->lock);
-    free(w);
+    free_worker(w);
     return NULL;
+}
+
+worker *worker_abandon(worker *w) {
+    bool running;
+
+    if (!w)
+        return NULL;
+
+    /* Sources are the loop's alone. */
+    w->finished_source = sd_event_source_disable_unref(w->finished_source);
+
+    (void) pthread_mutex_lock(&w->lock);
+    running = w->running;
+    if (running) {
+        dispose_of(&w->waiting);
+        dispose_of(&w->finished);
+        w->abandoned = true;
+        (void) pthread_detach(w->thread);
+    }
+    (void) pthread_mutex_unlock(&w->lock);
+
+    return running ? NULL : worker_free(w);
 }
 
 int worker_submit(worker *w, worker_run_fn run, worker_done_fn done, worker_dispose_fn dispose,

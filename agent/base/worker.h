@@ -29,6 +29,11 @@ int worker_new(sd_event *event, const char *name, worker **ret);
 /* Waits for the job that is running, drops the others, frees. Takes NULL, returns NULL. */
 worker *worker_free(worker *w);
 
+/* Like worker_free(), but does not wait: the thread ends when the job does that is running, and
+ * calls that job's `dispose` itself. For jobs that may take long and touch nothing but their
+ * `userdata`. Takes NULL, returns NULL. */
+worker *worker_abandon(worker *w);
+
 /* Queues a job. Returns 0; -EBUSY where `limit` jobs wait already (see worker_set_limit); -ENOMEM.
  * On failure nothing is called and `userdata` stays the caller's. */
 int worker_submit(worker *w, worker_run_fn run, worker_done_fn done, worker_dispose_fn dispose,

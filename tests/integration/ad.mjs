@@ -6,14 +6,13 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, unlinkSync, writeFileSync } from 'node:fs';
 
 const { env } = process;
-const URI = `ldaps://${env.WRITEBACK_LAB_DC}`;
 
-function ldap(command, args, { dn, password, input } = {}) {
+function ldap(command, args, { dn, password, input, controller = env.WRITEBACK_LAB_DC } = {}) {
   // A password goes by file, as it would on a real host: an argument list is everybody's to read.
   const file = `${env.WRITEBACK_LAB_SCRATCH}/ldap-password`;
   writeFileSync(file, password, { mode: 0o600 });
   try {
-    return spawnSync(command, ['-x', '-H', URI, '-D', dn, '-y', file, ...args], {
+    return spawnSync(command, ['-x', '-H', `ldaps://${controller}`, '-D', dn, '-y', file, ...args], {
       encoding: 'utf8',
       input,
       env: { ...env, LDAPTLS_CACERT: env.WRITEBACK_LAB_DC_CA },
@@ -24,8 +23,8 @@ function ldap(command, args, { dn, password, input } = {}) {
 }
 
 /** Whether this password is the user's: "yes", or the code of the refusal ("52e", "773" …). */
-export function bind(user, password) {
-  const { status, stderr } = ldap('ldapwhoami', [], { dn: `${user}@corp.example`, password });
+export function bind(user, password, controller) {
+  const { status, stderr } = ldap('ldapwhoami', [], { dn: `${user}@corp.example`, password, controller });
   if (status === 0) return 'yes';
   return /data ([0-9a-f]+)/.exec(stderr)?.[1] ?? stderr;
 }

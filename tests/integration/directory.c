@@ -965,8 +965,8 @@ static void a_ca_file_that_is_not_there_is_told(void **state) {
 }
 
 static void use_controllers(fixture *f, const char *one, const char *two) {
-    free(f->config.controllers[0]);
-    free(f->config.controllers[1]);
+    for (char **name = f->config.controllers; *name; name++)
+        free(*name);
     free(f->config.controllers);
     f->config.controllers = list_of(one, two);
     open_directory(f);
@@ -1108,6 +1108,41 @@ static void a_wrong_bind_password_is_told_and_not_hammered(void **state) {
     assert_string_equal(attribute("svc-writeback", "badPwdCount"), "1");
 }
 
+/* With the right password, so that nothing counts towards a lockout. */
+static void each_trouble_of_the_agents_account_is_told(void **state) {
+    fixture *f = *state;
+    static const struct {
+        const char *user, *reason;
+    } accounts[] = {
+        {"carol", "the account is disabled ("},
+        {"mustchange", "the account must change its password first ("},
+        {"expired", "the account has expired ("},
+        {"oscar", "the account is locked out ("},
+    };
+    result r;
+
+    for (size_t i = 0; i < 5; i++)
+        assert_false(can_bind("oscar", "wrong"));
+    for (size_t i = 0; i < ELEMENTSOF(accounts); i++) {
+        char dn[64];
+
+        (void) snprintf(dn, sizeof(dn), "%s@" DOMAIN, accounts[i].user);
+        free(f->config.bind_dn);
+        f->config.bind_dn = strdup(dn);
+        secret_free(f->config.bind_password);
+        assert_int_equal(secret_new(lab("USER_PASSWORD"), strlen(lab("USER_PASSWORD")),
+                                    &f->config.bind_password),
+                         0);
+        open_directory(f);
+        r = locate(f, IDENTIFIER_SAM_ACCOUNT_NAME, "alice");
+        assert_outcome(&r, OUTCOME_AD_CONFIGURATION);
+        if (!strstr(r.detail, accounts[i].reason) ||
+            !strstr(r.detail, "it is tried again after 20"))
+            fail_msg("%s: %s", accounts[i].user, r.detail);
+        f->directory = directory_free(f->directory);
+    }
+}
+
 static void a_usable_controller_tells_what_it_is(void **state) {
     fixture *f = *state;
     _cleanup_(directory_account_freep) directory_account *alice = find(f, "alice");
@@ -1212,6 +1247,7 @@ int main(int argc, char **argv) {
         UNOPENED(a_silent_controller_is_told_as_one),
         UNOPENED(dead_controllers_first_in_the_list_cost_no_time),
         UNOPENED(a_wrong_bind_password_is_told_and_not_hammered),
+        UNOPENED(each_trouble_of_the_agents_account_is_told),
     };
 
     (void) signal(SIGPIPE, SIG_IGN);

@@ -2,6 +2,7 @@
 /* The ground floor: what every room trusts without looking. */
 
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -9,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -178,6 +180,54 @@ static void worker_runs_jobs_in_order_and_forgets_cancelled_ones(void **state) {
     sd_event_unref(event);
 }
 
+typedef struct stuck_job {
+    int held[2], disposed[2];
+} stuck_job;
+
+static void wait_until_let_go(void *userdata) {
+    stuck_job *job = userdata;
+    char byte;
+
+    assert_int_equal(read(job->held[0], &byte, 1), 1);
+}
+
+static void tell_disposal(void *userdata) {
+    stuck_job *job = userdata;
+
+    assert_int_equal(write(job->disposed[1], "", 1), 1);
+}
+
+static void an_abandoned_worker_is_not_waited_for_and_cleans_up(void **state) {
+    sd_event *event = NULL;
+    worker *w = NULL;
+    worker_job *job = NULL;
+    stuck_job stuck;
+    struct pollfd disposed;
+    char byte;
+
+    (void) state;
+
+    assert_int_equal(pipe(stuck.held), 0);
+    assert_int_equal(pipe(stuck.disposed), 0);
+    disposed = (struct pollfd){.fd = stuck.disposed[0], .events = POLLIN};
+    assert_true(sd_event_new(&event) >= 0);
+    assert_int_equal(worker_new(event, "test", &w), 0);
+    assert_int_equal(
+        worker_submit(w, wait_until_let_go, fail_if_called, tell_disposal, &stuck, &job), 0);
+
+    worker_cancel(job);
+    assert_null(worker_abandon(w));
+    sd_event_unref(event);
+
+    assert_int_equal(write(stuck.held[1], "", 1), 1);
+    assert_int_equal(poll(&disposed, 1, 10000), 1);
+    assert_int_equal(read(stuck.disposed[0], &byte, 1), 1);
+    for (size_t i = 0; i < 2; i++) {
+        (void) close(stuck.held[i]);
+        (void) close(stuck.disposed[i]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_event_is_complete),
@@ -188,6 +238,7 @@ int main(void) {
         cmocka_unit_test(json_from_the_wire_is_bounded),
         cmocka_unit_test(secrets_are_compared_and_cut),
         cmocka_unit_test(worker_runs_jobs_in_order_and_forgets_cancelled_ones),
+        cmocka_unit_test(an_abandoned_worker_is_not_waited_for_and_cleans_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
