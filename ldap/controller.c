@@ -244,6 +244,7 @@ static void begin(controller *c);
 static void become_ready(controller *c) {
     c->phase = PHASE_READY;
     c->failures = 0;
+    c->is_suspect = false;
     c->ready_at = now_monotonic();
     become_usable(c);
     tell_domain(c);
@@ -292,8 +293,11 @@ static void on_ready(session *s, void *userdata) {
         .wants_site = domain_wants_site(c->domain),
     };
 
-    if (s == c->writes)
-        return become_ready(c);
+    if (s == c->writes) {
+        if (c->phase == PHASE_OPENING)
+            become_ready(c);
+        return;
+    }
 
     c->phase = PHASE_SURVEYING;
     if (survey_new(session_connection(s), &questions, on_surveyed, c, &c->surveying) < 0)

@@ -220,9 +220,8 @@ void domain_bind_accepted(domain *d, session *s) {
 void domain_bind_refused(domain *d, const char *name, const bind_refusal *refusal) {
     _cleanup_free_ char *text = NULL;
     char date[RFC3339_MAX];
-    usec_t pause;
+    usec_t pause = retry_account(refusal->is_wrong_password, ++d->refusals, random_number());
 
-    pause = retry_account(refusal->is_wrong_password, ++d->refusals, random_number());
     if (pause == USEC_INFINITY) {
         d->refused_until = USEC_INFINITY;
         (void) snprintf(d->prospect, sizeof(d->prospect),

@@ -215,6 +215,30 @@ static void dns_is_asked_where_no_controller_is_named_or_it_is_wished(void **sta
     assert_string_equal(beside->directories[0].controllers[0], "dc1.corp.example");
 }
 
+static void each_domain_has_its_own_account_base_and_controllers(void **state) {
+    _cleanup_free_ char *two = with("[Issuer \"entra\"]", "[Directory \"child.corp.example\"]\n"
+                                                          "BindDn=svc@child.corp.example\n"
+                                                          "BaseDn=OU=People,DC=child\n"
+                                                          "CaDirectory=/etc/writeback/ca\n"
+                                                          "\n"
+                                                          "[Issuer \"entra\"]");
+    _cleanup_(config_freep) config *c = NULL;
+    _cleanup_free_ char *why = NULL;
+
+    (void) state;
+
+    assert_int_equal(load("f.conf", two, &c, &why), 0);
+    assert_int_equal(c->n_directories, 2);
+    assert_string_equal(c->directories[0].bind_dn, "svc@corp.example");
+    assert_false(c->directories[0].discovers);
+    assert_null(c->directories[0].base_dn);
+    assert_string_equal(c->directories[1].domain, "child.corp.example");
+    assert_string_equal(c->directories[1].bind_dn, "svc@child.corp.example");
+    assert_string_equal(c->directories[1].base_dn, "OU=People,DC=child");
+    assert_string_equal(c->directories[1].ca_directory, "/etc/writeback/ca");
+    assert_true(c->directories[1].discovers);
+}
+
 static void a_line_too_long_is_refused_not_cut(void **state) {
     _cleanup_free_ char *text = NULL, *why = NULL;
     config *c = NULL;
@@ -258,6 +282,7 @@ int main(void) {
         cmocka_unit_test(everything_written_down_is_read),
         cmocka_unit_test(what_is_wrong_is_told_with_line_and_cure),
         cmocka_unit_test(dns_is_asked_where_no_controller_is_named_or_it_is_wished),
+        cmocka_unit_test(each_domain_has_its_own_account_base_and_controllers),
         cmocka_unit_test(a_line_too_long_is_refused_not_cut),
         cmocka_unit_test(a_drop_in_replaces_and_is_named_in_errors),
         cmocka_unit_test(a_missing_file_is_named),
