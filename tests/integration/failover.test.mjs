@@ -5,12 +5,13 @@
 // Run in a lab: tests/lab/run --dc pair --users 200 node --test tests/integration/failover.test.mjs
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client } from '../lab/cloud/client.mjs';
 import { bind } from './ad.mjs';
-import { CONTROLLERS, controllersInHealth, signal, start, until } from './controllers.mjs';
+import { CONTROLLERS, controllersInHealth, inLab, signal, start, until } from './controllers.mjs';
 
 const { env } = process;
 const client = Client.fromEnvironment();
@@ -67,12 +68,27 @@ const tally = (all) => {
 
 const stateOf = async (host) => (await controllersInHealth())[host]?.status;
 
+const metrics = async () => (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/metrics`)).text();
+const upInMetrics = async () => Object.fromEntries(
+  [...(await metrics()).matchAll(/^writeback_dc_up\{.*?"(dc\d\.corp\.example)".*\} (\d)$/gm)].map(([, host, up]) => [host, up]));
+
 before(async () => {
   key = (await client.keys()).keys.find(({ use }) => use === 'enc');
   for (const host of CONTROLLERS)
     await until(`${host} can be used`, async () => (await stateOf(host)) === 'pass');
 });
 after(() => client.close());
+
+test('each controller is in the metrics, with its latency and the end of its certificate', async () => {
+  assert.deepEqual(await upInMetrics(), { [DC1]: '1', [DC2]: '1' });
+  const page = await metrics();
+  for (const host of CONTROLLERS) {
+    const value = (name) => Number(new RegExp(`^${name}\\{.*"${host}".*\\} (\\S+)$`, 'm').exec(page)?.[1]);
+    const days = (value('writeback_dc_certificate_not_after_timestamp_seconds') - Date.now() / 1000) / 86400;
+    assert.ok(days > 88 && days < 91, `${days} days`);
+    assert.ok(value('writeback_dc_operation_duration_seconds') > 0);
+  }
+});
 
 test('the first controller is asked as long as it is well', async () => {
   const { json } = await reset();
@@ -93,6 +109,7 @@ test('one is frozen: others are asked, nobody is told a lie, and health answers 
         await sleep(10);
       }
       await until('the frozen controller is told of', async () => (await stateOf(DC1)) === 'fail');
+      assert.deepEqual(await upInMetrics(), { [DC1]: '0', [DC2]: '1' });
     } finally {
       signal('dc1', 'SIGCONT');
     }
@@ -119,6 +136,9 @@ test('one is killed: what it was told and did not answer is unknown, all else is
     signal('dc1', 'SIGKILL');
     await until('the dead controller is told of', async () => (await stateOf(DC1)) === 'fail');
     await sleep(3000);
+    // It comes back with a certificate that is good for twenty more days.
+    inLab(`"$LAB/ca" "$SCRATCH/ca" leaf dc1 "DNS:dc1.$DOMAIN,DNS:$DOMAIN,IP:$DC1_ADDRESS" 20
+      cp "$SCRATCH"/ca/dc1.{pem,key} "$ROOT/lab/tls/"`);
     start('dc1');
     await until('it is used again', async () => (await stateOf(DC1)) === 'pass');
   })();
@@ -130,6 +150,10 @@ test('one is killed: what it was told and did not answer is unknown, all else is
   assert.ok(failed.length <= 3, 'no more than were under way');
   assert.ok(tally(all)[DC2] > 5);
   assert.equal((await reset()).json.domainController, DC1);
+
+  const warnings = readFileSync(env.WRITEBACK_LAB_LOG, 'utf8').match(/^.* 35033 .*$/gm);
+  assert.equal(warnings?.length, 1, 'one warning of the one certificate that runs out');
+  assert.match(warnings[0], /The certificate of dc1\.corp\.example expires on 20/);
 });
 
 test('the directory is as was answered, on both controllers', async (t) => {
