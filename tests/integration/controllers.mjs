@@ -26,7 +26,8 @@ export const start = (name) => inLab(`controller_start ${name}; controller_wait 
 
 /** {host: {status, output, …}} */
 export async function controllersInHealth() {
-  const health = await (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/healthz`)).json();
+  // The agent closes a connection that is idle for five seconds, and a test may be stopped for longer by start().
+  const health = await (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/healthz`, { headers: { connection: 'close' } })).json();
   return Object.fromEntries(
     (health.checks['directory:corp.example'] ?? []).map((entry) => [entry.componentId, entry]));
 }
