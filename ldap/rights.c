@@ -392,19 +392,36 @@ static int look_at_permissions(rights_look *l, const char *dn, connection_answer
     return c ? connection_look(c, dn, attributes, &sd_flags, fn, l, &l->request) : -ENOTCONN;
 }
 
+/* Takes the access list out of an answer. Returns false where there is none to judge, and then the
+ * look has ended. */
+static bool take_permissions(rights_look *l, const connection_answer *answer, const char *dn,
+                             uint8_t **ret_bytes, security_descriptor *ret) {
+    int r;
+
+    l->request = NULL;
+    if (answer->result == -1) {
+        give_up(l, OUTCOME_AD_NOT_REACHABLE, answer->text);
+        return false;
+    }
+    if (controller_survey(l->controller)->n_token == 0) {
+        give_up(l, OUTCOME_AD_PERMISSIONS,
+                "does not tell which groups the agent is in (tokenGroups)");
+        return false;
+    }
+
+    r = read_descriptor(answer, ret_bytes, ret);
+    if (r < 0)
+        give_up_for_descriptor(l, r, dn);
+    return r >= 0;
+}
+
 static void on_domain(const connection_answer *answer, void *userdata) {
     rights_look *l = userdata;
     _cleanup_free_ uint8_t *bytes = NULL;
     security_descriptor sd;
-    int r;
 
-    l->request = NULL;
-    if (answer->result == -1)
-        return give_up(l, OUTCOME_AD_NOT_REACHABLE, answer->text);
-
-    r = read_descriptor(answer, &bytes, &sd);
-    if (r < 0)
-        return give_up_for_descriptor(l, r, naming_context(l));
+    if (!take_permissions(l, answer, "the domain", &bytes, &sd))
+        return;
 
     judge(l, RIGHT_UNEXPIRE_PASSWORD, &sd, NULL);
     if (is_any_missing(l->found, /* of_domain= */ true) ||
@@ -421,16 +438,12 @@ static void on_account(const connection_answer *answer, void *userdata) {
     security_id self;
     int r;
 
-    l->request = NULL;
-    if (answer->result == -1)
-        return give_up(l, OUTCOME_AD_NOT_REACHABLE, answer->text);
+    if (!take_permissions(l, answer, l->account->dn, &bytes, &sd))
+        return;
 
-    r = read_descriptor(answer, &bytes, &sd);
-    if (r < 0)
-        return give_up_for_descriptor(l, r, l->account->dn);
-    if (sid_from_text(l->account->sid, self.bytes, &self.size) < 0)
-        return give_up_for_memory(l);
-
+    r = sid_from_text(l->account->sid, self.bytes, &self.size);
+    assert(r == 0);
+    (void) r;
     l->is_inet_org_person = entry_has_value((entry){answer->ld, answer->entries[0]}, "objectClass",
                                             "inetOrgPerson", strlen("inetOrgPerson"));
     l->found->has_account = true;
