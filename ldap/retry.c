@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ldap/retry.h"
 
-
 #define CONTROLLER_FIRST (1 * USEC_PER_SEC)
 #define CONTROLLER_MAX (60 * USEC_PER_SEC)
 #define CONTROLLER_DOUBLINGS 6

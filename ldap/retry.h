@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
- * any number. */
+
+/* When to try again. Pure: no clock, no randomness of its own; `random` is any number
+ * (agent/base/random.h). */
 
 #include <stdbool.h>
 
 #include "agent/base/macro.h"
-
-uint32_t retry_random(void);
 
 /* A controller after `failures` earlier ones in a row: 1, 2, 4 … 60 s, each a quarter more or less,
  * so that many agents do not come back at the same moment. */

@@ -142,6 +142,15 @@ no_core_dumps() {
 a_reset_works() {
     node "$HERE/reset-once.mjs" alice
 }
+check_takes_the_credentials_of_the_service() {
+    writebackctl check --user=alice | tee /dev/stderr | grep '✓ Reset Password is held'
+}
+check_is_for_root() {
+    local status=0
+    setpriv --reuid=nobody --regid=nogroup --clear-groups writebackctl check >/tmp/check || status=$?
+    cat /tmp/check
+    ((status == 78)) && grep 'Run it as root' /tmp/check
+}
 catalog_explains() {
     node "$HERE/reset-once.mjs" carol
     journalctl --update-catalog
@@ -199,6 +208,8 @@ inside() {
     check 'its memory is locked, or it says that it is not' memory_is_locked
     check 'it cannot be dumped' no_core_dumps
     check 'a reset works inside of the sandbox' a_reset_works
+    check 'writebackctl check has the credentials of the running service' check_takes_the_credentials_of_the_service
+    check 'writebackctl check is for root, and says so' check_is_for_root
     check 'journalctl -x tells what to do' catalog_explains
     check 'its state is its own' state_is_private
     check 'its keys survive a restart' keys_survive_a_restart
