@@ -48,6 +48,12 @@ blade_reason blade_reason_of(const components *all, const component *c) {
     }
 }
 
+bool blade_needs_cure(const components *all, const component *c) {
+    (void) all;
+    return (c->status == HEALTH_FAIL || c->status == HEALTH_WARN) &&
+           component_event(c) != OUTCOME_INVALID;
+}
+
 /* What nobody has asked about cannot be held against the agent: without access to Microsoft Graph,
  * synchronisation and licence stay unknown for good. */
 static bool is_warning(const component *c) {
@@ -105,6 +111,18 @@ const char *blade_state_name(blade_state state) {
     };
 
     return names[state];
+}
+
+const char *blade_state_sentence(blade_state state) {
+    static const char *const sentences[] = {
+        [BLADE_UP_AND_RUNNING] = "Your on-premises writeback client is up and running.",
+        [BLADE_TEMPORARILY_UNAVAILABLE] =
+            "Your on-premises writeback client cannot do its work at the moment.",
+        [BLADE_NOT_CONFIGURED] = "Your on-premises writeback client is not properly configured.",
+        [BLADE_NOT_ENABLED] = "On-premises integration has not been enabled.",
+    };
+
+    return sentences[state];
 }
 
 const char *blade_reason_name(blade_reason reason) {

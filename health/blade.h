@@ -38,7 +38,13 @@ blade blade_fold(const components *all);
 /* What this component adds to the reasons; NONE where it, or an alternative to it, works. */
 blade_reason blade_reason_of(const components *all, const component *c);
 
+/* Whether people should be told what to do about it. */
+bool blade_needs_cure(const components *all, const component *c);
+
 const char *blade_state_name(blade_state state);
+
+/* What the portal says of it. */
+const char *blade_state_sentence(blade_state state);
 
 /* The group's name in JSON, and a title for people. */
 const char *blade_reason_name(blade_reason reason);

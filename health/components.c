@@ -120,6 +120,7 @@ int components_report(components *all, const health_component *told, usec_t now)
     c->reported = now;
     c->latency = told->latency;
     c->not_after = told->certificate_not_after;
+    c->event = told->event;
     return 0;
 }
 
@@ -134,6 +135,30 @@ void components_forget(components *all, const char *name, const char *instance) 
         memmove(&all->items[i], &all->items[i + 1], (all->n - i) * sizeof(component *));
         (void) component_free(c);
         return;
+    }
+}
+
+outcome component_event(const component *c) {
+    if (*outcome_get(c->event)->steps)
+        return c->event;
+
+    switch (c->type) {
+    case COMPONENT_RELAY:
+        return OUTCOME_RELAY_LISTENER_ERROR;
+    case COMPONENT_CONTROLLER:
+        return OUTCOME_CONTROLLER_UNUSABLE;
+    case COMPONENT_ISSUER:
+        return OUTCOME_ISSUER_UNREACHABLE;
+    case COMPONENT_LICENCE:
+        return OUTCOME_LICENCE_MISSING;
+    case COMPONENT_KEYS:
+        return OUTCOME_CRYPTO_ERROR;
+    case COMPONENT_LEDGER:
+        return OUTCOME_LEDGER_UNAVAILABLE;
+    case COMPONENT_CLOCK:
+        return OUTCOME_REQUEST_EXPIRED;
+    default:
+        return OUTCOME_INVALID;
     }
 }
 

@@ -20,6 +20,7 @@ typedef struct component {
     usec_t not_after;      /* CLOCK_REALTIME; 0: none */
     unsigned reconnects;   /* of a relay */
     usec_t last_heartbeat; /* of a relay, CLOCK_REALTIME; 0: none */
+    outcome event;         /* as told */
 } component;
 
 /* In the order of their types, and within a type as they came. All zero: none. */
@@ -38,6 +39,9 @@ component *components_find(const components *all, const char *name, const char *
 int components_report(components *all, const health_component *told, usec_t now);
 
 void components_forget(components *all, const char *name, const char *instance);
+
+/* The event whose steps cure this component; OUTCOME_INVALID where there is none. */
+outcome component_event(const component *c);
 
 /* What stands behind the colon of its name: "primary" of "relay:primary"; the whole name where
  * there is none. */

@@ -166,6 +166,100 @@ json_t *health_document(const health *h) {
     return r == 0 ? TAKE_PTR(document) : NULL;
 }
 
+/* ---- What people look at: /status ------------------------------------------------------------- */
+
+static json_t *steps_array(const char *steps) {
+    _cleanup_(json_freep) json_t *array = json_array();
+
+    while (array && *steps) {
+        size_t n = strcspn(steps, "\n");
+
+        if (json_array_append_new(array, json_stringn(steps, n)) < 0)
+            return NULL;
+        steps += n + (steps[n] == '\n');
+    }
+    return TAKE_PTR(array);
+}
+
+/* The parts that `o` cures. */
+static json_t *parts_array(const components *all, outcome o) {
+    _cleanup_(json_freep) json_t *array = json_array();
+
+    for (size_t i = 0; i < all->n && array; i++) {
+        const component *c = all->items[i];
+        json_t *part;
+
+        if (!blade_needs_cure(all, c) || component_event(c) != o)
+            continue;
+        part = json_pack("{s:s, s:s}", "check", c->name, "componentId", c->instance);
+        if (part && !*c->instance)
+            (void) json_object_del(part, "componentId");
+        if (json_array_append_new(array, part) < 0)
+            return NULL;
+    }
+    return TAKE_PTR(array);
+}
+
+static json_t *cures_array(const components *all) {
+    _cleanup_(json_freep) json_t *cures = json_array();
+
+    for (outcome o = 0; o < OUTCOME_MAX_ && cures; o++) {
+        _cleanup_(json_freep) json_t *parts = parts_array(all, o);
+        const outcome_info *info = outcome_get(o);
+
+        if (!parts)
+            return NULL;
+        if (json_array_size(parts) > 0 &&
+            json_array_append_new(cures, json_pack("{s:i, s:s, s:s, s:s, s:o, s:O}", "eventId",
+                                                   info->event, "code", info->name, "title",
+                                                   info->title, "cause", info->cause, "steps",
+                                                   steps_array(info->steps), "checks", parts)) < 0)
+            return NULL;
+    }
+    return TAKE_PTR(cures);
+}
+
+static json_t *request_object(const history_entry *entry) {
+    const outcome_info *info = outcome_get(entry->end);
+    char date[RFC3339_MAX];
+
+    return json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:f}", "time", rfc3339_utc(entry->ended, date),
+                     "operation", metrics_operation_name(entry->operation), "status",
+                     metrics_result_name(entry->end), "eventId", info->event, "code", info->name,
+                     "title", info->title, "durationMs",
+                     (double) entry->duration / (double) USEC_PER_MSEC);
+}
+
+static json_t *requests_object(const health *h) {
+    _cleanup_(json_freep) json_t *recent = json_array();
+
+    for (size_t i = 0; i < history_size(&h->history) && recent; i++)
+        if (json_array_append_new(recent, request_object(history_get(&h->history, i))) < 0)
+            return NULL;
+
+    return recent
+               ? json_pack("{s:i, s:O}", "inFlight", (int) h->metrics.in_flight, "recent", recent)
+               : NULL;
+}
+
+json_t *document_status(const health *h) {
+    _cleanup_(json_freep) json_t *document = health_document(h);
+    int r = 0;
+
+    if (!document)
+        return NULL;
+
+    r |= set_date(document, "time", now_realtime());
+    r |= set_date(document, "startedAt", h->metrics.started);
+    r |= json_object_set_new(document, "ready", json_boolean(health_is_ready(h)));
+    r |= json_object_set_new(document, "cures", cures_array(&h->components));
+    r |= json_object_set_new(document, "requests", requests_object(h));
+
+    return r == 0 ? TAKE_PTR(document) : NULL;
+}
+
+/* ---- What machines ask ------------------------------------------------------------------------ */
+
 json_t *document_alive(void) {
     return json_pack("{s:s}", "status", "pass");
 }

@@ -6,6 +6,10 @@
 
 #include "health/health.h"
 
+/* Of GET /status: the document of /healthz, and with it what cures each part that fails or warns,
+ * and how the last requests ended (no names). */
+json_t *document_status(const health *h);
+
 /* Of GET /livez: the loop runs, or this would not be answered. */
 json_t *document_alive(void);
 

@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include "agent/base/log.h"
+#include "health/accept.h"
 #include "health/blade.h"
 #include "health/document.h"
 #include "health/listen.h"
 #include "health/metrics.h"
+#include "health/page.h"
 
 #define CONNECTION_MEMORY ((size_t) 16 * 1024)
 
@@ -28,11 +30,21 @@ struct endpoints {
 
 /* ---- What stands at which path --------------------------------------------------------------- */
 
+#define TYPE_TEXT "text/plain; charset=utf-8"
+#define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
+#define TYPE_OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
 typedef struct answer {
     unsigned status;
     const char *type;
     char *body;
 } answer;
+
+/* What is asked for: the name of the check in the path, and the header Accept (NULL: none). */
+typedef struct question {
+    const char *name;
+    const char *accept;
+} question;
 
 static answer json_answer(unsigned status, json_t *document) {
     answer a = {.status = status, .type = "application/health+json"};
@@ -47,49 +59,70 @@ static unsigned http_of(health_status status) {
     return status == HEALTH_FAIL ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK;
 }
 
-static answer get_livez(const health *h, const char *name) {
+static answer get_livez(const health *h, const question *q) {
     (void) h;
-    (void) name;
+    (void) q;
     return json_answer(MHD_HTTP_OK, document_alive());
 }
 
-static answer get_readyz(const health *h, const char *name) {
-    (void) name;
+static answer get_readyz(const health *h, const question *q) {
+    (void) q;
     return json_answer(health_is_ready(h) ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
                        document_ready(h));
 }
 
-static answer get_healthz(const health *h, const char *name) {
-    (void) name;
+static answer get_healthz(const health *h, const question *q) {
+    (void) q;
     return json_answer(http_of(health_overall(h)), health_document(h));
 }
 
-static answer get_metrics(const health *h, const char *name) {
-    (void) name;
-    return (answer){MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", metrics_page(h)};
+static answer get_metrics(const health *h, const question *q) {
+    if (accept_weight(q->accept, "application/openmetrics-text") >
+        accept_weight(q->accept, "text/plain"))
+        return (answer){MHD_HTTP_OK, TYPE_OPENMETRICS, metrics_page(h, METRICS_OPEN)};
+    return (answer){MHD_HTTP_OK, TYPE_METRICS, metrics_page(h, METRICS_TEXT)};
 }
 
-static answer get_check(const health *h, const char *name) {
+static answer get_status(const health *h, const question *q) {
+    answer a = json_answer(MHD_HTTP_OK, document_status(h));
+
+    (void) q;
+    a.type = "application/json";
+    return a;
+}
+
+static answer get_page(const health *h, const question *q) {
+    (void) q;
+    return (answer){MHD_HTTP_OK, "text/html; charset=utf-8", page_html(h)};
+}
+
+static answer get_style(const health *h, const question *q) {
+    (void) h;
+    (void) q;
+    return (answer){MHD_HTTP_OK, "text/css; charset=utf-8", strdup(page_style)};
+}
+
+static answer get_check(const health *h, const question *q) {
     health_status status = HEALTH_FAIL;
-    json_t *document = document_check(h, name, &status);
+    json_t *document = document_check(h, q->name, &status);
 
     if (status == HEALTH_UNKNOWN)
-        return (answer){MHD_HTTP_NOT_FOUND, "text/plain; charset=utf-8",
+        return (answer){MHD_HTTP_NOT_FOUND, TYPE_TEXT,
                         strdup("There is no such check; /healthz lists them.\n")};
     return json_answer(http_of(status), document);
 }
 
 static answer not_found(void) {
-    return (answer){MHD_HTTP_NOT_FOUND, "text/plain; charset=utf-8",
-                    strdup("There are: /livez /readyz /readyz/CHECK /healthz /metrics\n")};
+    return (answer){
+        MHD_HTTP_NOT_FOUND, TYPE_TEXT,
+        strdup("There are: / /livez /readyz /readyz/CHECK /healthz /status /metrics\n")};
 }
 
 static answer method_not_allowed(void) {
-    return (answer){MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8",
-                    strdup("GET and HEAD only.\n")};
+    return (answer){MHD_HTTP_METHOD_NOT_ALLOWED, TYPE_TEXT, strdup("GET and HEAD only.\n")};
 }
 
-typedef answer (*get_fn)(const health *h, const char *name);
+typedef answer (*get_fn)(const health *h, const question *q);
 
 /* What serves `path`, and the name of the check in it; NULL where nothing does. */
 static get_fn find_route(const char *path, const char **ret_name) {
@@ -97,9 +130,8 @@ static get_fn find_route(const char *path, const char **ret_name) {
         const char *path;
         get_fn get;
     } routes[] = {
-        {"/livez", get_livez},
-        {"/readyz", get_readyz},
-        {"/healthz", get_healthz},
+        {"/", get_page},           {"/page.css", get_style},  {"/livez", get_livez},
+        {"/readyz", get_readyz},   {"/healthz", get_healthz}, {"/status", get_status},
         {"/metrics", get_metrics},
     };
     static const char checks[] = "/readyz/";
@@ -133,7 +165,9 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, answer a) 
 
     ok = MHD_add_response_header(response, "Content-Type", a.type) &&
          MHD_add_response_header(response, "Cache-Control", "no-store") &&
-         MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+         MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") &&
+         MHD_add_response_header(response, "Content-Security-Policy", PAGE_SECURITY_POLICY) &&
+         MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
     if (a.status == MHD_HTTP_METHOD_NOT_ALLOWED)
         ok = ok && MHD_add_response_header(response, "Allow", "GET, HEAD");
     ok = ok && MHD_queue_response(connection, a.status, response);
@@ -149,8 +183,8 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
                                   const char *body, size_t *body_size, void **request) {
     static int seen;
     const endpoints *e = userdata;
-    const char *name;
-    get_fn get = find_route(path, &name);
+    question q = {0};
+    get_fn get = find_route(path, &q.name);
 
     (void) version;
     (void) body;
@@ -166,7 +200,8 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
     if (*body_size > 0)
         return MHD_NO;
 
-    return send_answer(connection, get ? get(e->health, name) : not_found());
+    q.accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Accept");
+    return send_answer(connection, get ? get(e->health, &q) : not_found());
 }
 
 /* Its words about peers that hang up in the middle are of use to nobody but a debugger. */

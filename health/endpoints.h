@@ -7,7 +7,9 @@
  *   GET /readyz           200, or 503 with why requests cannot be served
  *   GET /readyz/NAME      the same of one check ("relay:primary"); 404 where there is none
  *   GET /healthz          the whole document; 503 where its status is fail
- *   GET /metrics          Prometheus text 0.0.4
+ *   GET /status           the same, what cures each part, and how the last requests ended
+ *   GET /metrics          Prometheus text 0.0.4, or OpenMetrics 1.0 where Accept asks for it
+ *   GET /                 a page for people, without scripts
  *
  * HEAD works on each. At most 32 connections (further ones wait until one ends), 5 s of silence,
  * 16 KiB a connection. Nothing secret is served. Logs nothing above LOG_DEBUG. */

@@ -191,6 +191,11 @@ char *health_status_line(const health *h) {
 void health_count_request(health *h, const char *operation, outcome end, usec_t duration) {
     assert(h);
     metrics_count(&h->metrics, operation, end, duration);
+    history_add(&h->history,
+                &(const history_entry){.ended = now_realtime(),
+                                       .duration = duration,
+                                       .operation = metrics_operation_from_name(operation),
+                                       .end = end});
 }
 
 void health_set_requests_in_flight(health *h, unsigned n) {

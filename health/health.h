@@ -45,6 +45,7 @@ typedef struct health_component {
     const char *output;           /* why, for people; NULL where all is well */
     usec_t latency;               /* of the last exchange; 0: none */
     usec_t certificate_not_after; /* CLOCK_REALTIME; 0: none */
+    outcome event; /* whose steps cure a failure; one that has none: that of the type */
 } health_component;
 
 typedef struct health_config {

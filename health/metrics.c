@@ -12,18 +12,40 @@
 #include "health/blade.h"
 #include "health/state.h"
 
+/* What is being written, and in which of the two formats. */
+typedef struct page {
+    FILE *f;
+    metrics_format format;
+} page;
+
 static const char *const operation_names[] = {
     [OPERATION_RESET] = "reset", [OPERATION_CHANGE] = "change", [OPERATION_UNLOCK] = "unlock",
     [OPERATION_CHECK] = "check", [OPERATION_OTHER] = "other",
 };
 
-static const usec_t bucket_bounds[METRICS_N_BUCKETS] = {
-    10 * USEC_PER_MSEC,  25 * USEC_PER_MSEC,  50 * USEC_PER_MSEC, 100 * USEC_PER_MSEC,
-    250 * USEC_PER_MSEC, 500 * USEC_PER_MSEC, 1 * USEC_PER_SEC,   2500 * USEC_PER_MSEC,
-    5 * USEC_PER_SEC,    10 * USEC_PER_SEC,   30 * USEC_PER_SEC,  45 * USEC_PER_SEC,
+/* Their labels are numbers as OpenMetrics wants them written, in both formats: a series is known by
+ * its labels. */
+static const struct {
+    usec_t bound;
+    const char *label;
+} buckets[METRICS_N_BUCKETS] = {
+    {10 * USEC_PER_MSEC, "0.01"}, {25 * USEC_PER_MSEC, "0.025"}, {50 * USEC_PER_MSEC, "0.05"},
+    {100 * USEC_PER_MSEC, "0.1"}, {250 * USEC_PER_MSEC, "0.25"}, {500 * USEC_PER_MSEC, "0.5"},
+    {1 * USEC_PER_SEC, "1.0"},    {2500 * USEC_PER_MSEC, "2.5"}, {5 * USEC_PER_SEC, "5.0"},
+    {10 * USEC_PER_SEC, "10.0"},  {30 * USEC_PER_SEC, "30.0"},   {45 * USEC_PER_SEC, "45.0"},
 };
 
-static metrics_operation operation_from_name(const char *name) {
+const char *metrics_operation_name(metrics_operation operation) {
+    return operation_names[operation];
+}
+
+const char *metrics_result_name(outcome end) {
+    if (outcome_is_success(end))
+        return "succeeded";
+    return outcome_get(end)->http >= 500 ? "failed" : "refused";
+}
+
+metrics_operation metrics_operation_from_name(const char *name) {
     metrics_operation operation = 0;
 
     while (operation < OPERATION_OTHER && (!name || strcmp(name, operation_names[operation]) != 0))
@@ -32,12 +54,12 @@ static metrics_operation operation_from_name(const char *name) {
 }
 
 void metrics_count(metrics *m, const char *operation, outcome end, usec_t duration) {
-    metrics_operation o = operation_from_name(operation);
+    metrics_operation o = metrics_operation_from_name(operation);
     size_t bucket = 0;
 
     assert(end >= 0 && end < OUTCOME_MAX_);
 
-    while (bucket < METRICS_N_BUCKETS && duration > bucket_bounds[bucket])
+    while (bucket < METRICS_N_BUCKETS && duration > buckets[bucket].bound)
         bucket++;
 
     m->requests[o][end]++;
@@ -66,8 +88,13 @@ uint64_t metrics_answered(const metrics *m, int hundred) {
     return n;
 }
 
-static void put_family(FILE *f, const char *name, const char *type, const char *help) {
-    fprintf(f, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+/* OpenMetrics names a counter's family without the _total of its samples. */
+static void put_family(const page *p, const char *name, const char *type, const char *help) {
+    size_t n = strlen(name);
+
+    if (p->format == METRICS_OPEN && strcmp(type, "counter") == 0)
+        n -= strlen("_total");
+    fprintf(p->f, "# HELP %.*s %s\n# TYPE %.*s %s\n", (int) n, name, help, (int) n, name, type);
 }
 
 /* name="value", escaped as the text format asks for. */
@@ -119,23 +146,24 @@ static const component *next_of(const components *all, health_component_type typ
     return NULL;
 }
 
-static void put_relays(FILE *f, const components *all) {
+static void put_relays(const page *p, const components *all) {
+    FILE *f = p->f;
     const component *c;
 
-    put_family(f, "writeback_relay_connected", "gauge", "Whether this relay is connected.");
+    put_family(p, "writeback_relay_connected", "gauge", "Whether this relay is connected.");
     for (size_t i = 0; (c = next_of(all, COMPONENT_RELAY, &i));) {
         put_relay(f, "writeback_relay_connected", c);
         fprintf(f, "%d\n", is_usable(c));
     }
 
-    put_family(f, "writeback_relay_reconnects_total", "counter",
+    put_family(p, "writeback_relay_reconnects_total", "counter",
                "How often this relay came back after it was lost.");
     for (size_t i = 0; (c = next_of(all, COMPONENT_RELAY, &i));) {
         put_relay(f, "writeback_relay_reconnects_total", c);
         fprintf(f, "%u\n", c->reconnects);
     }
 
-    put_family(f, "writeback_relay_last_heartbeat_timestamp_seconds", "gauge",
+    put_family(p, "writeback_relay_last_heartbeat_timestamp_seconds", "gauge",
                "When the relay was heard last.");
     for (size_t i = 0; (c = next_of(all, COMPONENT_RELAY, &i));) {
         if (c->last_heartbeat == 0)
@@ -145,16 +173,17 @@ static void put_relays(FILE *f, const components *all) {
     }
 }
 
-static void put_controllers(FILE *f, const components *all) {
+static void put_controllers(const page *p, const components *all) {
+    FILE *f = p->f;
     const component *c;
 
-    put_family(f, "writeback_dc_up", "gauge", "Whether this domain controller can be used.");
+    put_family(p, "writeback_dc_up", "gauge", "Whether this domain controller can be used.");
     for (size_t i = 0; (c = next_of(all, COMPONENT_CONTROLLER, &i));) {
         put_controller(f, "writeback_dc_up", c);
         fprintf(f, "%d\n", is_usable(c));
     }
 
-    put_family(f, "writeback_dc_operation_duration_seconds", "gauge",
+    put_family(p, "writeback_dc_operation_duration_seconds", "gauge",
                "How long the controller's last answer took.");
     for (size_t i = 0; (c = next_of(all, COMPONENT_CONTROLLER, &i));) {
         if (c->latency == 0)
@@ -163,7 +192,7 @@ static void put_controllers(FILE *f, const components *all) {
         put_seconds(f, c->latency);
     }
 
-    put_family(f, "writeback_dc_certificate_not_after_timestamp_seconds", "gauge",
+    put_family(p, "writeback_dc_certificate_not_after_timestamp_seconds", "gauge",
                "When the controller's certificate expires.");
     for (size_t i = 0; (c = next_of(all, COMPONENT_CONTROLLER, &i));) {
         if (c->not_after == 0)
@@ -186,20 +215,20 @@ static void put_request_count(FILE *f, const char *operation, const char *result
 
 /* The successes of each operation are there from the start, so that rates can be computed from the
  * first one on; refusals appear as they happen. */
-static void put_requests(FILE *f, const metrics *m) {
-    put_family(f, "writeback_requests_total", "counter", "Requests answered, by how they ended.");
+static void put_requests(const page *p, const metrics *m) {
+    FILE *f = p->f;
+    put_family(p, "writeback_requests_total", "counter", "Requests answered, by how they ended.");
     for (metrics_operation operation = 0; operation < OPERATION_MAX_; operation++) {
         if (operation != OPERATION_OTHER)
             put_request_count(f, operation_names[operation], "succeeded", "",
                               metrics_succeeded(m, operation));
         for (outcome o = 0; o < OUTCOME_MAX_; o++)
             if (m->requests[operation][o] > 0 && !outcome_is_success(o))
-                put_request_count(f, operation_names[operation],
-                                  outcome_get(o)->http >= 500 ? "failed" : "refused",
+                put_request_count(f, operation_names[operation], metrics_result_name(o),
                                   outcome_get(o)->name, m->requests[operation][o]);
     }
 
-    put_family(f, "writeback_requests_in_flight", "gauge", "Requests being worked on now.");
+    put_family(p, "writeback_requests_in_flight", "gauge", "Requests being worked on now.");
     fprintf(f, "writeback_requests_in_flight %u\n", m->in_flight);
 }
 
@@ -207,13 +236,11 @@ static void put_histogram(FILE *f, const char *operation, const metrics_histogra
     uint64_t n = 0;
 
     for (size_t i = 0; i < METRICS_N_BUCKETS; i++) {
-        usec_t bound = bucket_bounds[i];
-
         n += histogram->buckets[i];
         fprintf(f,
-                "writeback_request_duration_seconds_bucket{operation=\"%s\",le=\"%" PRIu64
-                ".%03" PRIu64 "\"} %" PRIu64 "\n",
-                operation, bound / USEC_PER_SEC, bound % USEC_PER_SEC / USEC_PER_MSEC, n);
+                "writeback_request_duration_seconds_bucket{operation=\"%s\",le=\"%s\"} %" PRIu64
+                "\n",
+                operation, buckets[i].label, n);
     }
     n += histogram->buckets[METRICS_N_BUCKETS];
     fprintf(f,
@@ -225,14 +252,16 @@ static void put_histogram(FILE *f, const char *operation, const metrics_histogra
             operation, n);
 }
 
-static void put_durations(FILE *f, const metrics *m) {
-    put_family(f, "writeback_request_duration_seconds", "histogram",
+static void put_durations(const page *p, const metrics *m) {
+    FILE *f = p->f;
+    put_family(p, "writeback_request_duration_seconds", "histogram",
                "From a request's arrival to its answer.");
     for (metrics_operation operation = 0; operation < OPERATION_MAX_; operation++)
         put_histogram(f, operation_names[operation], &m->duration[operation]);
 }
 
-static void put_memory(FILE *f) {
+static void put_memory(const page *p) {
+    FILE *f = p->f;
     unsigned long long pages, resident;
     long page_size = sysconf(_SC_PAGESIZE);
     FILE *statm = fopen("/proc/self/statm", "re");
@@ -241,16 +270,17 @@ static void put_memory(FILE *f) {
         return;
 
     if (fscanf(statm, "%llu %llu", &pages, &resident) == 2 && page_size > 0) {
-        put_family(f, "process_virtual_memory_bytes", "gauge", "Virtual memory size.");
+        put_family(p, "process_virtual_memory_bytes", "gauge", "Virtual memory size.");
         fprintf(f, "process_virtual_memory_bytes %llu\n", pages * (unsigned long long) page_size);
-        put_family(f, "process_resident_memory_bytes", "gauge", "Resident memory size.");
+        put_family(p, "process_resident_memory_bytes", "gauge", "Resident memory size.");
         fprintf(f, "process_resident_memory_bytes %llu\n",
                 resident * (unsigned long long) page_size);
     }
     (void) fclose(statm);
 }
 
-static void put_file_descriptors(FILE *f) {
+static void put_file_descriptors(const page *p) {
+    FILE *f = p->f;
     DIR *folder = opendir("/proc/self/fd");
     struct rlimit limit;
     /* The folder's own descriptor is none of ours. */
@@ -263,54 +293,57 @@ static void put_file_descriptors(FILE *f) {
         n += entry->d_name[0] != '.';
     (void) closedir(folder);
 
-    put_family(f, "process_open_fds", "gauge", "Open file descriptors.");
+    put_family(p, "process_open_fds", "gauge", "Open file descriptors.");
     fprintf(f, "process_open_fds %d\n", n);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-        put_family(f, "process_max_fds", "gauge", "Most file descriptors that may be open.");
+        put_family(p, "process_max_fds", "gauge", "Most file descriptors that may be open.");
         fprintf(f, "process_max_fds %llu\n", (unsigned long long) limit.rlim_cur);
     }
 }
 
-static void put_process(FILE *f, const metrics *m) {
+static void put_process(const page *p, const metrics *m) {
+    FILE *f = p->f;
     struct timespec cpu;
 
-    put_family(f, "process_start_time_seconds", "gauge", "When the process started.");
+    put_family(p, "process_start_time_seconds", "gauge", "When the process started.");
     fputs("process_start_time_seconds ", f);
     put_seconds(f, m->started);
 
     if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) == 0) {
-        put_family(f, "process_cpu_seconds_total", "counter", "Processor time spent.");
+        put_family(p, "process_cpu_seconds_total", "counter", "Processor time spent.");
         fputs("process_cpu_seconds_total ", f);
         put_seconds(f, (usec_t) cpu.tv_sec * USEC_PER_SEC + (usec_t) cpu.tv_nsec / 1000);
     }
-    put_memory(f);
-    put_file_descriptors(f);
+    put_memory(p);
+    put_file_descriptors(p);
 }
 
-char *metrics_page(const health *h) {
-    char *page = NULL;
+char *metrics_page(const health *h, metrics_format format) {
+    char *text = NULL;
     size_t size = 0;
-    FILE *f = open_memstream(&page, &size);
+    page p = {.f = open_memstream(&text, &size), .format = format};
 
-    if (!f)
+    if (!p.f)
         return NULL;
 
-    put_family(f, "writeback_build_info", "gauge", "The agent's version.");
-    fputs("writeback_build_info{", f);
-    put_label(f, "version", h->release);
-    fputs("} 1\n", f);
-    put_family(f, "writeback_ready", "gauge", "Whether requests can be served.");
-    fprintf(f, "writeback_ready %d\n", health_is_ready(h));
+    put_family(&p, "writeback_build_info", "gauge", "The agent's version.");
+    fputs("writeback_build_info{", p.f);
+    put_label(p.f, "version", h->release);
+    fputs("} 1\n", p.f);
+    put_family(&p, "writeback_ready", "gauge", "Whether requests can be served.");
+    fprintf(p.f, "writeback_ready %d\n", health_is_ready(h));
 
-    put_relays(f, &h->components);
-    put_controllers(f, &h->components);
-    put_requests(f, &h->metrics);
-    put_durations(f, &h->metrics);
-    put_process(f, &h->metrics);
+    put_relays(&p, &h->components);
+    put_controllers(&p, &h->components);
+    put_requests(&p, &h->metrics);
+    put_durations(&p, &h->metrics);
+    put_process(&p, &h->metrics);
+    if (format == METRICS_OPEN)
+        fputs("# EOF\n", p.f);
 
-    if (fclose(f) != 0) {
-        free(page);
+    if (fclose(p.f) != 0) {
+        free(text);
         return NULL;
     }
-    return page;
+    return text;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Counters of requests, and the page that Prometheus reads (text format 0.0.4). No user, no
+/* Counters of requests, and the page that Prometheus reads (text format 0.0.4, or OpenMetrics 1.0).
+ * No user, no
  * request's id and nothing else without a bound ever becomes a label. Nothing here logs. */
 
 #include <stdint.h>
@@ -32,6 +33,19 @@ typedef struct metrics {
     usec_t started; /* CLOCK_REALTIME */
 } metrics;
 
+typedef enum metrics_format {
+    METRICS_TEXT,
+    METRICS_OPEN,
+} metrics_format;
+
+const char *metrics_operation_name(metrics_operation operation);
+
+/* "succeeded"; "refused", answered with 4xx; "failed", with 5xx. */
+const char *metrics_result_name(outcome end);
+
+/* OTHER for what is none, and for NULL. */
+metrics_operation metrics_operation_from_name(const char *name);
+
 /* `operation` may be anything, or NULL. */
 void metrics_count(metrics *m, const char *operation, outcome end, usec_t duration);
 
@@ -42,4 +56,4 @@ uint64_t metrics_succeeded(const metrics *m, metrics_operation operation);
 uint64_t metrics_answered(const metrics *m, int hundred);
 
 /* The whole page. malloc(3)ed, or NULL. */
-char *metrics_page(const health *h);
+char *metrics_page(const health *h, metrics_format format);

@@ -4,6 +4,7 @@
 /* What the files of this room share: the state behind the door. */
 
 #include "health/components.h"
+#include "health/history.h"
 #include "health/metrics.h"
 
 typedef struct endpoints endpoints;
@@ -14,6 +15,7 @@ struct health {
     char *release;
     components components;
     metrics metrics;
+    history history;
     endpoints *endpoints;
     bool stopping;
     bool failure_is_told; /* 31044 was logged for the failure that lasts */

@@ -195,7 +195,8 @@ static void endpoints_follow_the_state(void **state) {
 }
 
 static void head_is_get_without_its_body(void **state) {
-    static const char *const paths[] = {"/livez", "/readyz", "/healthz", "/readyz/sync"};
+    static const char *const paths[] = {"/livez", "/readyz", "/healthz", "/page.css",
+                                        "/readyz/sync"};
     answer get, head;
 
     for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
@@ -223,8 +224,8 @@ static void other_methods_are_told_what_is_allowed(void **state) {
 }
 
 static void unknown_paths_are_not_found(void **state) {
-    static const char *const paths[] = {
-        "/", "/healthz/", "/livez/x", "/readyz/", "/readyz/none", "/../etc/passwd", "/%00"};
+    static const char *const paths[] = {"/page",        "/healthz/",      "/livez/x", "/readyz/",
+                                        "/readyz/none", "/../etc/passwd", "/x%00"};
     answer a;
 
     for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
@@ -355,12 +356,16 @@ static const char *skip_labels(const char *at) {
 
 /* The text format 0.0.4: every sample belongs to the family whose TYPE stands before it, and every
  * family stands there once. */
-static void check_page(char *page) {
+static void check_page(char *page, bool is_open) {
     char family[128] = "", type[32] = "", families[8192] = "";
     char *next = page;
     size_t samples = 0;
 
     assert_int_equal(page[strlen(page) - 1], '\n');
+    if (is_open) {
+        assert_string_equal(page + strlen(page) - strlen("\n# EOF\n"), "\n# EOF\n");
+        page[strlen(page) - strlen("# EOF\n")] = '\0';
+    }
     for (char *line = strsep(&next, "\n"); next; line = strsep(&next, "\n")) {
         const char *rest;
         char *end = line;
@@ -383,10 +388,13 @@ static void check_page(char *page) {
         n = strcspn(line, "{ ");
         assert_true(is_name(line, n));
         assert_memory_equal(line, family, strlen(family));
-        if (strcmp(type, "histogram") != 0)
-            assert_int_equal(n, strlen(family));
         if (strcmp(type, "counter") == 0)
             assert_memory_equal(line + n - 6, "_total", 6);
+        /* OpenMetrics: only samples end in _total, their families do not. */
+        if (strcmp(type, "counter") == 0 && is_open)
+            assert_int_equal(n, strlen(family) + strlen("_total"));
+        else if (strcmp(type, "histogram") != 0)
+            assert_int_equal(n, strlen(family));
         rest = line[n] == '{' ? skip_labels(line + n) : line + n;
         if (!rest || *rest != ' ')
             fail_msg("no label list: %s", line);
@@ -414,7 +422,127 @@ static void metrics_page_is_well_formed(void **state) {
     assert_non_null(strstr(a.text, "\r\nContent-Type: text/plain; version=0.0.4"));
     for (size_t i = 0; i < ELEMENTSOF(wanted); i++)
         assert_non_null(strstr(a.body, wanted[i]));
-    check_page(a.text + (a.body - a.text));
+    check_page(a.text + (a.body - a.text), false);
+}
+
+static void open_metrics_go_to_those_who_would_rather_have_them(void **state) {
+    static const struct {
+        const char *accept;
+        bool is_open;
+    } cases[] = {
+        {"application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;"
+         "version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+         true},
+        {"application/openmetrics-text", true},
+        {"APPLICATION/OpenMetrics-Text; version=1.0.0, text/*;q=0.9", true},
+        {"*/*", false},
+        {"text/html,*/*;q=0.8", false},
+        {"text/plain, application/openmetrics-text;q=0.9", false},
+        {"application/openmetrics-text;q=0", false},
+        {"application/*", true},
+        {",;,q=,;;", false},
+    };
+    fixture *f = *state;
+    answer a;
+
+    make_well(f);
+    health_set_relay_counters(f->health, "primary", 3, now_realtime());
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        static const char lines[] =
+            "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: ";
+        _cleanup_close_ int fd = dial(f->path);
+
+        put(fd, lines);
+        put(fd, cases[i].accept);
+        put(fd, "\r\n\r\n");
+        read_to_end(f, fd, a.text, sizeof(a.text));
+        parse(&a);
+        assert_int_equal(a.status, 200);
+        assert_non_null(strstr(a.text, cases[i].is_open
+                                           ? "\r\nContent-Type: application/openmetrics-text; "
+                                             "version=1.0.0; charset=utf-8\r\n"
+                                           : "\r\nContent-Type: text/plain; version=0.0.4"));
+        check_page(a.text + (a.body - a.text), cases[i].is_open);
+    }
+}
+
+/* ---- For people ------------------------------------------------------------------------------ */
+
+static void status_tells_what_cures_and_how_requests_ended(void **state) {
+    _cleanup_(json_freep) json_t *status = NULL;
+    const char *why;
+    fixture *f = *state;
+    json_t *cures, *recent;
+    answer a;
+
+    make_well(f);
+    tell(f, COMPONENT_CONTROLLER, "directory:corp.example", "dc1", HEALTH_FAIL);
+    health_count_request(f->health, "reset", OUTCOME_ADMIN_RESET_SUCCESS, 80 * USEC_PER_MSEC);
+    health_count_request(f->health, "unlock", OUTCOME_AD_NOT_REACHABLE, USEC_PER_SEC);
+
+    ask(f, "GET", "/status", &a);
+    assert_int_equal(a.status, 200);
+    assert_non_null(strstr(a.text, "\r\nContent-Type: application/json\r\n"));
+    assert_int_equal(json_parse(a.body, strlen(a.body), sizeof(a.text), &status, &why), 0);
+    assert_true(json_is_true(json_object_get(status, "ready")));
+
+    cures = json_object_get(status, "cures");
+    assert_int_equal(json_array_size(cures), 1);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(cures, 0), "eventId")),
+                     outcome_get(OUTCOME_CONTROLLER_UNUSABLE)->event);
+
+    recent = json_object_get(json_object_get(status, "requests"), "recent");
+    assert_int_equal(json_array_size(recent), 2);
+    assert_string_equal(json_get_string(json_array_get(recent, 0), "code"), "ADNotReachable");
+    assert_string_equal(json_get_string(json_array_get(recent, 0), "status"), "failed");
+    assert_string_equal(json_get_string(json_array_get(recent, 1), "operation"), "reset");
+    assert_string_equal(json_get_string(json_array_get(recent, 1), "status"), "succeeded");
+}
+
+static void only_the_last_fifty_requests_are_kept(void **state) {
+    _cleanup_(json_freep) json_t *status = NULL;
+    fixture *f = *state;
+    const char *why;
+    json_t *recent;
+    answer a;
+
+    health_count_request(f->health, "reset", OUTCOME_ADMIN_RESET_SUCCESS, 1);
+    for (size_t i = 0; i < 50; i++)
+        health_count_request(f->health, "check", OUTCOME_CHECK_ANSWERED, 1);
+
+    ask(f, "GET", "/status", &a);
+    assert_int_equal(json_parse(a.body, strlen(a.body), sizeof(a.text), &status, &why), 0);
+    recent = json_object_get(json_object_get(status, "requests"), "recent");
+    assert_int_equal(json_array_size(recent), 50);
+    assert_null(strstr(a.body, "\"reset\""));
+}
+
+/* What a peer said may hold anything; the page shows it and does not obey it. */
+static void page_escapes_what_peers_say_and_runs_nothing(void **state) {
+    const health_component evil = {
+        .type = COMPONENT_RELAY,
+        .name = "relay:primary",
+        .instance = "",
+        .status = HEALTH_FAIL,
+        .output = "<script>alert('1')</script>&\"",
+    };
+    answer a;
+    fixture *f = *state;
+
+    make_well(f);
+    assert_int_equal(health_report(f->health, &evil), 0);
+    ask(f, "GET", "/", &a);
+    assert_int_equal(a.status, 200);
+    assert_non_null(strstr(a.text, "\r\nContent-Type: text/html; charset=utf-8\r\n"));
+    assert_non_null(strstr(a.text, "\r\nContent-Security-Policy: default-src 'none'; "));
+    assert_null(strstr(a.body, "<script"));
+    assert_non_null(strstr(a.body, "&lt;script&gt;alert('1')&lt;/script&gt;&amp;&quot;"));
+    assert_non_null(strstr(a.body, "cannot do its work at the moment"));
+
+    ask(f, "GET", "/page.css", &a);
+    assert_int_equal(a.status, 200);
+    assert_non_null(strstr(a.text, "\r\nContent-Type: text/css; charset=utf-8\r\n"));
+    assert_non_null(strstr(a.body, "content: \"✓\";"));
 }
 
 /* ---- Where it listens ------------------------------------------------------------------------ */
@@ -563,6 +691,13 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(thirty_third_connection_waits_for_a_place, setup, teardown),
         cmocka_unit_test_setup_teardown(metrics_page_is_well_formed, setup, teardown),
+        cmocka_unit_test_setup_teardown(open_metrics_go_to_those_who_would_rather_have_them, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(status_tells_what_cures_and_how_requests_ended, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(only_the_last_fifty_requests_are_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(page_escapes_what_peers_say_and_runs_nothing, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(only_this_host_is_listened_to, setup, teardown),
         cmocka_unit_test_setup_teardown(loopback_port_serves_and_is_refused_to_a_second_agent,
                                         setup, teardown),

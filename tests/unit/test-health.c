@@ -419,7 +419,7 @@ static void metrics_tell_requests_by_how_they_ended(void **state) {
     health_count_request(&h, NULL, OUTCOME_DECRYPTION_ERROR, 1);
     health_set_requests_in_flight(&h, 2);
 
-    page = metrics_page(&h);
+    page = metrics_page(&h, METRICS_TEXT);
     assert_non_null(page);
     assert_sample(page, "writeback_build_info{version=\"1.2.3\"}", "1");
     assert_sample(page, "writeback_ready", "0");
@@ -438,9 +438,9 @@ static void metrics_tell_requests_by_how_they_ended(void **state) {
 #define SECONDS(suffix) "writeback_request_duration_seconds_" suffix
     assert_sample(page, SECONDS("bucket{operation=\"reset\",le=\"0.025\"}"), "0");
     /* A bound belongs to its bucket, and buckets add up. */
-    assert_sample(page, SECONDS("bucket{operation=\"reset\",le=\"0.050\"}"), "2");
-    assert_sample(page, SECONDS("bucket{operation=\"reset\",le=\"0.100\"}"), "3");
-    assert_sample(page, SECONDS("bucket{operation=\"reset\",le=\"45.000\"}"), "3");
+    assert_sample(page, SECONDS("bucket{operation=\"reset\",le=\"0.05\"}"), "2");
+    assert_sample(page, SECONDS("bucket{operation=\"reset\",le=\"0.1\"}"), "3");
+    assert_sample(page, SECONDS("bucket{operation=\"reset\",le=\"45.0\"}"), "3");
     assert_sample(page, SECONDS("bucket{operation=\"reset\",le=\"+Inf\"}"), "4");
     assert_sample(page, SECONDS("count{operation=\"reset\"}"), "4");
     assert_sample(page, SECONDS("sum{operation=\"reset\"}"), "50.150000");
@@ -466,7 +466,7 @@ static void metrics_tell_relays_and_controllers(void **state) {
                      0);
     health_set_relay_counters(&h, "a\"b\\c", 7, NOW + 5);
 
-    page = metrics_page(&h);
+    page = metrics_page(&h, METRICS_TEXT);
     assert_sample(page, "writeback_relay_connected{relay=\"a\\\"b\\\\c\"}", "1");
     assert_sample(page, "writeback_relay_reconnects_total{relay=\"a\\\"b\\\\c\"}", "7");
     assert_sample(page, "writeback_relay_last_heartbeat_timestamp_seconds{relay=\"a\\\"b\\\\c\"}",
