@@ -34,7 +34,30 @@ static bool is_needed(const component *c) {
            c->type == COMPONENT_ISSUER;
 }
 
-blade_reason blade_reason_of(const components *all, const component *c) {
+static const component *find_failed_group(const components *all, health_component_type type) {
+    for (size_t i = 0; i < all->n; i++) {
+        const component *c = all->items[i];
+
+        if (c->type == type && c->status == HEALTH_FAIL && group_fails(all, c))
+            return c;
+    }
+    return NULL;
+}
+
+const component *blade_root_of(const components *all, const component *c) {
+    const component *root;
+
+    if (c->status != HEALTH_FAIL || !is_needed(c))
+        return NULL;
+
+    root = find_failed_group(all, COMPONENT_CLOCK);
+    if (!root && c->type == COMPONENT_ISSUER)
+        root = find_failed_group(all, COMPONENT_RELAY);
+    return root;
+}
+
+/* In which group of reasons a failure that counts belongs. */
+static blade_reason reason_of_failure(const components *all, const component *c) {
     if (c->status != HEALTH_FAIL || !group_fails(all, c))
         return BLADE_REASON_NONE;
 
@@ -48,10 +71,13 @@ blade_reason blade_reason_of(const components *all, const component *c) {
     }
 }
 
+blade_reason blade_reason_of(const components *all, const component *c) {
+    return blade_root_of(all, c) ? BLADE_REASON_NONE : reason_of_failure(all, c);
+}
+
 bool blade_needs_cure(const components *all, const component *c) {
-    (void) all;
     return (c->status == HEALTH_FAIL || c->status == HEALTH_WARN) &&
-           component_event(c) != OUTCOME_INVALID;
+           component_event(c) != OUTCOME_INVALID && !blade_root_of(all, c);
 }
 
 /* What nobody has asked about cannot be held against the agent: without access to Microsoft Graph,

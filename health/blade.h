@@ -35,7 +35,14 @@ typedef struct blade {
 
 blade blade_fold(const components *all);
 
-/* What this component adds to the reasons; NONE where it, or an alternative to it, works. */
+/* The failure that this one follows from, and which hides it until that is mended; NULL where it
+ * stands for itself. A wrong clock makes certificates and tokens look wrong, at relays, controllers
+ * and issuers; where no relay can be reached, issuers mostly cannot be either, by the same way out.
+ */
+const component *blade_root_of(const components *all, const component *c);
+
+/* What this component adds to the reasons; NONE where it, or an alternative to it, works, or where
+ * it follows from another failure. */
 blade_reason blade_reason_of(const components *all, const component *c);
 
 /* Whether people should be told what to do about it. */

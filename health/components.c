@@ -2,8 +2,10 @@
 #include "health/components.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/encoding.h"
 
 static component *component_free(component *c) {
@@ -69,7 +71,7 @@ static int add(components *all, const health_component *told, usec_t now, compon
         return -ENOMEM;
 
     c->type = told->type;
-    c->status = told->status;
+    c->status = c->told = told->status;
     c->since = now;
     c->name = copy_text(told->name);
     c->instance = copy_text(told->instance);
@@ -89,6 +91,37 @@ static int add(components *all, const health_component *told, usec_t now, compon
 
     *ret = TAKE_PTR(c);
     return 0;
+}
+
+static void show(component *c, health_status status, usec_t now) {
+    if (c->status == status)
+        return;
+    c->status = status;
+    c->since = now;
+}
+
+/* Whether this failure is one too many. */
+static void note_failure(component *c, usec_t now) {
+    c->failures[c->n_failures++ % COMPONENT_FLAPS] = now;
+
+    /* The slot that is written next holds the oldest. */
+    if (c->n_failures >= COMPONENT_FLAPS &&
+        now - c->failures[c->n_failures % COMPONENT_FLAPS] < COMPONENT_FLAP_WINDOW)
+        c->calm = now + COMPONENT_CALM;
+    else if (c->calm > 0)
+        c->calm = now + COMPONENT_CALM;
+}
+
+static char *flapping_text(const component *c) {
+    char date[RFC3339_MAX], *text;
+
+    return asprintf(&text,
+                    "it comes and goes: it failed %d times within %d minutes, and is called well "
+                    "again where it stays so until %s",
+                    COMPONENT_FLAPS, (int) (COMPONENT_FLAP_WINDOW / USEC_PER_MINUTE),
+                    rfc3339_utc(c->calm, date)) < 0
+               ? NULL
+               : text;
 }
 
 int components_report(components *all, const health_component *told, usec_t now) {
@@ -111,10 +144,17 @@ int components_report(components *all, const health_component *told, usec_t now)
             return r;
     }
 
-    if (c->status != told->status) {
-        c->status = told->status;
-        c->since = now;
+    if (told->status == HEALTH_FAIL && c->told != HEALTH_FAIL)
+        note_failure(c, now);
+    c->told = told->status;
+    if (c->told == HEALTH_PASS && c->calm > now) {
+        show(c, HEALTH_WARN, now);
+        free(output);
+        output = flapping_text(c);
+    } else {
+        show(c, c->told, now);
     }
+
     free(c->output);
     c->output = TAKE_PTR(output);
     c->reported = now;
@@ -122,6 +162,31 @@ int components_report(components *all, const health_component *told, usec_t now)
     c->not_after = told->certificate_not_after;
     c->event = told->event;
     return 0;
+}
+
+usec_t components_settle(components *all, usec_t now) {
+    usec_t next = 0;
+
+    for (size_t i = 0; i < all->n; i++) {
+        component *c = all->items[i];
+
+        if (c->calm == 0)
+            continue;
+        if (c->calm > now) {
+            next = next == 0 || c->calm < next ? c->calm : next;
+            continue;
+        }
+        if (c->told == HEALTH_FAIL)
+            continue;
+        c->calm = 0;
+        c->n_failures = 0;
+        if (c->told == HEALTH_PASS) {
+            show(c, HEALTH_PASS, now);
+            free(c->output);
+            c->output = NULL;
+        }
+    }
+    return next;
 }
 
 void components_forget(components *all, const char *name, const char *instance) {

@@ -1,24 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The parts of the agent as they were last told, and since when. Nothing here logs. */
+/* The parts of the agent as they were last told, and since when. Nothing here logs.
+ *
+ * Flapping is damped: what has failed COMPONENT_FLAPS times within COMPONENT_FLAP_WINDOW is not
+ * called well again before it has been so for COMPONENT_CALM; until then it is shown as a warning
+ * that says so. A failure is always shown at once. */
 
 #include "health/health.h"
 
 /* A text is cut at this many bytes; it may quote what a peer said. */
 #define COMPONENT_TEXT_MAX 512
 
+#define COMPONENT_FLAPS 3
+#define COMPONENT_FLAP_WINDOW (10 * USEC_PER_MINUTE)
+#define COMPONENT_CALM (5 * USEC_PER_MINUTE)
+
 typedef struct component {
     health_component_type type;
-    health_status status;
+    health_status status; /* as shown */
+    health_status told;
     char *name;
     char *instance;
-    char *output;          /* NULL: nothing to say */
-    usec_t since;          /* CLOCK_REALTIME: when it came into this status */
-    usec_t reported;       /* CLOCK_REALTIME: when it was told last */
-    usec_t latency;        /* 0: none */
-    usec_t not_after;      /* CLOCK_REALTIME; 0: none */
-    unsigned reconnects;   /* of a relay */
+    char *output;                     /* NULL: nothing to say */
+    usec_t failures[COMPONENT_FLAPS]; /* when it failed last, CLOCK_REALTIME; a ring */
+    size_t n_failures;
+    usec_t calm;         /* when it may be called well again, CLOCK_REALTIME; 0: it does not flap */
+    usec_t since;        /* CLOCK_REALTIME: when it came into this status */
+    usec_t reported;     /* CLOCK_REALTIME: when it was told last */
+    usec_t latency;      /* 0: none */
+    usec_t not_after;    /* CLOCK_REALTIME; 0: none */
+    unsigned reconnects; /* of a relay */
     usec_t last_heartbeat; /* of a relay, CLOCK_REALTIME; 0: none */
     outcome event;         /* as told */
 } component;
@@ -37,6 +49,10 @@ component *components_find(const components *all, const char *name, const char *
 /* Adds or updates one; `now` is CLOCK_REALTIME. Texts are made printable UTF-8. Returns 0, or
  * -ENOMEM and then nothing has changed. */
 int components_report(components *all, const health_component *told, usec_t now);
+
+/* Ends the damping of those that have been well for long enough. Returns when the next one may be,
+ * CLOCK_REALTIME; 0: none is damped. */
+usec_t components_settle(components *all, usec_t now);
 
 void components_forget(components *all, const char *name, const char *instance);
 

@@ -29,7 +29,8 @@ static const char *component_type_name(health_component_type type) {
     }
 }
 
-static json_t *check_entry(const component *c) {
+static json_t *check_entry(const components *all, const component *c) {
+    const component *root = blade_root_of(all, c);
     _cleanup_(json_freep) json_t *entry = json_object();
     int r = 0;
 
@@ -49,6 +50,8 @@ static json_t *check_entry(const component *c) {
     }
     if (c->not_after > 0)
         r |= set_date(entry, "certificateNotAfter", c->not_after);
+    if (root)
+        r |= json_object_set_new(entry, "causedBy", json_string(root->name));
     if (c->status == HEALTH_UNKNOWN)
         r |= json_object_set_new(entry, "output",
                                  c->output ? json_sprintf("Not known: %s", c->output)
@@ -60,7 +63,7 @@ static json_t *check_entry(const component *c) {
 }
 
 /* Adds the component to the array of its name. */
-static int add_check(json_t *checks, const component *c) {
+static int add_check(json_t *checks, const components *all, const component *c) {
     json_t *entries = json_object_get(checks, c->name);
 
     if (!entries) {
@@ -68,7 +71,7 @@ static int add_check(json_t *checks, const component *c) {
         if (json_object_set_new(checks, c->name, entries) < 0)
             return -1;
     }
-    return json_array_append_new(entries, check_entry(c));
+    return json_array_append_new(entries, check_entry(all, c));
 }
 
 static json_t *checks_object(const components *all) {
@@ -78,7 +81,7 @@ static json_t *checks_object(const components *all) {
         return NULL;
 
     for (size_t i = 0; i < all->n; i++)
-        if (add_check(checks, all->items[i]) < 0)
+        if (add_check(checks, all, all->items[i]) < 0)
             return NULL;
 
     return TAKE_PTR(checks);
@@ -284,7 +287,7 @@ json_t *document_check(const health *h, const char *name, health_status *ret_sta
 
         if (strcmp(c->name, name) != 0)
             continue;
-        if (!checks || add_check(checks, c) < 0)
+        if (!checks || add_check(checks, &h->components, c) < 0)
             return NULL;
         n++;
         n_pass += c->status == HEALTH_PASS;

@@ -13,6 +13,43 @@
 #include "health/endpoints.h"
 #include "health/state.h"
 
+/* Once for each failure, however long it lasts, whatever else joins it, and as long as a part comes
+ * and goes. While the parts are still being told one by one at the start, nothing is a failure yet.
+ */
+static void tell_failure(health *h, bool is_flapping) {
+    blade b = blade_fold(&h->components);
+    _cleanup_free_ char *reasons = NULL;
+
+    if (b.overall != HEALTH_FAIL) {
+        h->failure_is_told &= is_flapping;
+        return;
+    }
+    if (h->failure_is_told || b.state == BLADE_NOT_CONFIGURED)
+        return;
+
+    h->failure_is_told = true;
+    reasons = document_reasons_line(h);
+    log_event(OUTCOME_SERVICE_UNHEALTHY, {"WRITEBACK_REASON", reasons});
+}
+
+static void settle(health *h) {
+    usec_t next = components_settle(&h->components, now_realtime());
+
+    tell_failure(h, next > 0);
+    if (!h->settling)
+        return;
+    (void) sd_event_source_set_time(h->settling, next);
+    (void) sd_event_source_set_enabled(h->settling, next > 0 ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+}
+
+static int on_settling(sd_event_source *source, uint64_t usec, void *userdata) {
+    (void) source;
+    (void) usec;
+
+    settle(userdata);
+    return 0;
+}
+
 /* What nobody tells is shown as not known, not left out. */
 static int report_unknowns(health *h) {
     int r;
@@ -51,6 +88,9 @@ int health_new(sd_event *event, const health_config *config, health **ret, char 
             return -ENOMEM;
     }
 
+    r = sd_event_add_time(event, &h->settling, CLOCK_REALTIME, 0, USEC_PER_SEC, on_settling, h);
+    if (r < 0)
+        return r;
     r = report_unknowns(h);
     if (r < 0)
         return r;
@@ -68,30 +108,13 @@ health *health_free(health *h) {
         return NULL;
 
     (void) endpoints_free(h->endpoints);
+    (void) sd_event_source_disable_unref(h->settling);
     components_done(&h->components);
     free(h->agent_id);
     free(h->tenant_id);
     free(h->release);
     free(h);
     return NULL;
-}
-
-/* Once for each failure, however long it lasts and whatever else joins it. While the parts are
- * still being told one by one at the start, nothing is a failure yet. */
-static void tell_failure(health *h) {
-    blade b = blade_fold(&h->components);
-    _cleanup_free_ char *reasons = NULL;
-
-    if (b.overall != HEALTH_FAIL) {
-        h->failure_is_told = false;
-        return;
-    }
-    if (h->failure_is_told || b.state == BLADE_NOT_CONFIGURED)
-        return;
-
-    h->failure_is_told = true;
-    reasons = document_reasons_line(h);
-    log_event(OUTCOME_SERVICE_UNHEALTHY, {"WRITEBACK_REASON", reasons});
 }
 
 int health_report(health *h, const health_component *told) {
@@ -103,7 +126,7 @@ int health_report(health *h, const health_component *told) {
     if (r < 0)
         return r;
 
-    tell_failure(h);
+    settle(h);
     return 0;
 }
 
@@ -111,7 +134,7 @@ void health_forget(health *h, const char *name, const char *instance) {
     assert(h && name && instance);
 
     components_forget(&h->components, name, instance);
-    tell_failure(h);
+    settle(h);
 }
 
 void health_set_stopping(health *h) {

@@ -254,7 +254,9 @@ static void put_cures(FILE *f, const components *all) {
 
 /* ---- The parts -------------------------------------------------------------------------------- */
 
-static void put_part(FILE *f, const component *c, usec_t now) {
+static void put_part(FILE *f, const components *all, const component *c, usec_t now) {
+    const component *root = blade_root_of(all, c);
+
     fprintf(f,
             "<li class=\"%s\"><span class=\"mark\" aria-hidden=\"true\"></span>"
             "<div class=\"part\"><span class=\"name\">",
@@ -267,6 +269,11 @@ static void put_part(FILE *f, const component *c, usec_t now) {
     if (c->output) {
         fputs("<span class=\"output\">", f);
         put(f, c->output);
+        fputs("</span>", f);
+    }
+    if (root) {
+        fputs("<span class=\"output\">Mend first: ", f);
+        put_part_name(f, root);
         fputs("</span>", f);
     }
     if (c->latency > 0 || c->not_after > 0) {
@@ -291,7 +298,7 @@ static void put_parts(FILE *f, const components *all, usec_t now) {
           "<h2 id=\"parts\">Parts</h2>\n<ul>\n",
           f);
     for (size_t i = 0; i < all->n; i++)
-        put_part(f, all->items[i], now);
+        put_part(f, all, all->items[i], now);
     fputs("</ul>\n</section>\n", f);
 }
 

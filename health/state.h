@@ -17,6 +17,7 @@ struct health {
     metrics metrics;
     history history;
     endpoints *endpoints;
+    sd_event_source *settling; /* ends the damping of what has calmed down */
     bool stopping;
     bool failure_is_told; /* 31044 was logged for the failure that lasts */
 };

@@ -135,7 +135,9 @@ static void each_failure_is_of_the_right_group(void **state) {
     for (size_t i = 0; i < all.n; i++) {
         blade_reason reason = blade_reason_of(&all, all.items[i]);
 
-        if (all.items[i]->type == COMPONENT_SYNC)
+        if (all.items[i]->type == COMPONENT_ISSUER)
+            assert_int_equal(reason, BLADE_REASON_NONE); /* it follows from the relays */
+        else if (all.items[i]->type == COMPONENT_SYNC)
             assert_int_equal(reason, BLADE_REASON_SYNC);
         else if (all.items[i]->type == COMPONENT_LICENCE)
             assert_int_equal(reason, BLADE_REASON_NOT_IN_USE);
@@ -150,6 +152,42 @@ static void each_failure_is_of_the_right_group(void **state) {
                      BLADE_REASON_NONE);
     assert_int_equal(blade_reason_of(&all, components_find(&all, "directory:b.example", "dc1")),
                      BLADE_REASON_WRITEBACK);
+
+    components_done(&all);
+}
+
+static void a_root_cause_hides_what_follows_from_it(void **state) {
+    const component *relay, *controller, *issuer;
+    components all = {0};
+
+    (void) state;
+
+    report(&all, COMPONENT_RELAY, "relay:primary", "", HEALTH_FAIL);
+    report(&all, COMPONENT_CONTROLLER, "directory:a.example", "dc1", HEALTH_FAIL);
+    report(&all, COMPONENT_ISSUER, "issuer:entra", "", HEALTH_FAIL);
+    relay = components_find(&all, "relay:primary", "");
+    controller = components_find(&all, "directory:a.example", "dc1");
+    issuer = components_find(&all, "issuer:entra", "");
+
+    /* No way out to the cloud: the relay is told, the issuer follows, the directory is another. */
+    assert_ptr_equal(blade_root_of(&all, issuer), relay);
+    assert_null(blade_root_of(&all, relay));
+    assert_null(blade_root_of(&all, controller));
+    assert_int_equal(blade_reason_of(&all, issuer), BLADE_REASON_NONE);
+    assert_false(blade_needs_cure(&all, issuer));
+    assert_true(blade_needs_cure(&all, relay));
+
+    /* An issuer that fails while a relay works fails for itself. */
+    report(&all, COMPONENT_RELAY, "relay:second", "", HEALTH_PASS);
+    assert_null(blade_root_of(&all, issuer));
+    assert_int_equal(blade_reason_of(&all, issuer), BLADE_REASON_WRITEBACK);
+
+    /* A wrong clock makes everyone's certificates and tokens look wrong. */
+    report(&all, COMPONENT_CLOCK, "clock", "", HEALTH_FAIL);
+    assert_string_equal(blade_root_of(&all, controller)->name, "clock");
+    assert_string_equal(blade_root_of(&all, issuer)->name, "clock");
+    assert_false(blade_fold(&all).ready);
+    assert_int_equal(blade_fold(&all).state, BLADE_TEMPORARILY_UNAVAILABLE);
 
     components_done(&all);
 }
@@ -180,6 +218,61 @@ static void since_moves_with_the_status_only(void **state) {
     assert_int_equal(components_report(&all, &told, NOW + USEC_PER_HOUR), 0);
     assert_int_equal(c->since, NOW + USEC_PER_HOUR);
     assert_null(c->output);
+
+    components_done(&all);
+}
+
+/* Three failures within ten minutes: not called well before it was so for five. */
+static void what_comes_and_goes_is_not_called_well_at_once(void **state) {
+    health_component told = {
+        .type = COMPONENT_RELAY, .name = "relay:primary", .instance = "", .status = HEALTH_PASS};
+    components all = {0};
+    const component *c;
+    usec_t now = NOW;
+
+    (void) state;
+
+    assert_int_equal(components_report(&all, &told, now), 0);
+    c = components_find(&all, "relay:primary", "");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(c->status, HEALTH_PASS);
+        assert_int_equal(components_settle(&all, now), 0);
+        now += USEC_PER_MINUTE;
+        told.status = HEALTH_FAIL;
+        told.output = "cut";
+        assert_int_equal(components_report(&all, &told, now), 0);
+        assert_int_equal(c->status, HEALTH_FAIL);
+        told.status = HEALTH_PASS;
+        told.output = NULL;
+        assert_int_equal(components_report(&all, &told, now + 1), 0);
+    }
+
+    assert_int_equal(c->status, HEALTH_WARN);
+    assert_int_equal(c->since, now + 1);
+    assert_non_null(strstr(c->output, "it comes and goes"));
+    assert_int_equal(components_settle(&all, now + 1), now + 5 * USEC_PER_MINUTE);
+
+    /* A failure is shown at once all the same, and the five minutes begin anew. */
+    now += 4 * USEC_PER_MINUTE;
+    told.status = HEALTH_FAIL;
+    assert_int_equal(components_report(&all, &told, now), 0);
+    assert_int_equal(c->status, HEALTH_FAIL);
+    told.status = HEALTH_PASS;
+    assert_int_equal(components_report(&all, &told, now), 0);
+    assert_int_equal(c->status, HEALTH_WARN);
+
+    now += 5 * USEC_PER_MINUTE;
+    assert_int_equal(components_settle(&all, now), 0);
+    assert_int_equal(c->status, HEALTH_PASS);
+    assert_int_equal(c->since, now);
+    assert_null(c->output);
+
+    /* One failure later is one failure. */
+    told.status = HEALTH_FAIL;
+    assert_int_equal(components_report(&all, &told, now + 1), 0);
+    told.status = HEALTH_PASS;
+    assert_int_equal(components_report(&all, &told, now + 2), 0);
+    assert_int_equal(c->status, HEALTH_PASS);
 
     components_done(&all);
 }
@@ -485,7 +578,9 @@ int main(void) {
         cmocka_unit_test(every_combination_folds_to_what_the_contract_says),
         cmocka_unit_test(without_relay_or_directory_writeback_is_not_configured),
         cmocka_unit_test(each_failure_is_of_the_right_group),
+        cmocka_unit_test(a_root_cause_hides_what_follows_from_it),
         cmocka_unit_test(since_moves_with_the_status_only),
+        cmocka_unit_test(what_comes_and_goes_is_not_called_well_at_once),
         cmocka_unit_test(what_a_peer_said_is_made_printable_and_cut),
         cmocka_unit_test(document_says_what_fails_and_that_the_rest_is_unknown),
         cmocka_unit_test(unknown_synchronisation_does_not_hide_the_blade),
