@@ -8,11 +8,15 @@
 #include <string.h>
 #include <strings.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/file.h"
 #include "agent/config_file.h"
 
 #define DEFAULT_STATE_DIRECTORY LOCALSTATEDIR "/lib/writeback"
 #define DEFAULT_HEALTH_LISTEN "127.0.0.1:8404"
+/* As Microsoft's own agent reports. */
+#define DEFAULT_REPORT_INTERVAL (5 * USEC_PER_MINUTE)
+
 static const rate default_request_rate = {3000, USEC_PER_MINUTE};
 static const rate default_account_rate = {10, 10 * USEC_PER_MINUTE};
 
@@ -416,6 +420,33 @@ static void read_health(reader *r, config_section *s) {
     r->into->health_listen = get_text(r, s, "Listen");
 }
 
+static usec_t get_report_interval(reader *r, config_section *s) {
+    config_setting *setting = take(r, s, "Interval");
+    usec_t interval;
+
+    if (!setting || setting->value[0] == '\0')
+        return DEFAULT_REPORT_INTERVAL;
+    if (usec_parse(setting->value, &interval) == 0 && interval >= 10 * USEC_PER_SEC &&
+        interval <= USEC_PER_DAY)
+        return interval;
+
+    fail(r, -EINVAL, &setting->place,
+         "Interval=%s: expected is a time between 10s and 1d, such as 5min", setting->value);
+    return DEFAULT_REPORT_INTERVAL;
+}
+
+static void read_report(reader *r, config_section *s) {
+    report_config *c = &r->into->report;
+
+    c->url = need_text(r, s, "Url", "the https:// address that reports are posted to");
+    if (c->url && !is_https(c->url))
+        fail(r, -EINVAL, &take(r, s, "Url")->place, "Url=%s: expected is an https:// address",
+             c->url);
+    c->ca_file = get_text(r, s, "CaFile");
+    c->proxy = get_text(r, s, "Proxy");
+    c->interval = get_report_interval(r, s);
+}
+
 typedef struct section_reader {
     const char *type;
     void (*read)(reader *r, config_section *s);
@@ -430,6 +461,7 @@ static const section_reader section_readers[] = {
     {"Issuer", read_issuer, true, true},
     {"Authorization", read_authorization, false, false},
     {"Health", read_health, false, false},
+    {"Report", read_report, false, false},
 };
 
 static const section_reader *find_reader(const char *type) {
@@ -452,9 +484,11 @@ static void read_section(reader *r, config_section *s) {
     const section_reader *known = find_reader(s->type);
 
     if (!known) {
-        fail(r, -EINVAL, &s->place,
-             "[%s] is unknown; expected are Agent, Relay, Directory, Issuer, Authorization, Health",
-             s->type);
+        fail(
+            r, -EINVAL, &s->place,
+            "[%s] is unknown; expected are Agent, Relay, Directory, Issuer, Authorization, Health, "
+            "Report",
+            s->type);
         return;
     }
     if (s->name && !known->repeatable) {
@@ -550,6 +584,7 @@ config *config_free(config *c) {
     free(c->tenant_id);
     free(c->state_directory);
     free(c->health_listen);
+    report_config_done(&c->report);
     free(c);
     return NULL;
 }

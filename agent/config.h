@@ -5,6 +5,7 @@
 
 #include "agent/identity.h"
 #include "agent/limits.h"
+#include "agent/report.h"
 #include "health/health.h"
 #include "ldap/directory.h"
 #include "relay/relay.h"
@@ -25,6 +26,7 @@ typedef struct config {
     char **allowed_clients; /* beside the Azure portal; NULL-terminated */
     rate request_rate, account_rate;
     char *health_listen;
+    report_config report;
 } config;
 
 /* Reads, checks and completes the configuration; reads credentials (see credential_read()). An

@@ -44,6 +44,7 @@ typedef struct rooms {
     ledger *ledger;
     operations *operations;
     api api;
+    reporter *reporter; /* NULL: no reports are configured */
 } rooms;
 
 struct service {
@@ -84,6 +85,7 @@ static void report(service *s, health_component_type type, const char *prefix, c
                                                         .output = output,
                                                         .latency = latency,
                                                         .certificate_not_after = not_after});
+    reporter_touch(s->rooms.reporter);
     tell_systemd(s);
 }
 
@@ -308,6 +310,12 @@ static int open_operations(service *s, rooms *r) {
     return operations_new(&context, on_idle, s, &r->operations);
 }
 
+static int open_reporter(service *s, rooms *r) {
+    const report_config *c = &r->config->report;
+
+    return c->url ? reporter_new(s->event, s->glue, c, s->health, &r->reporter) : 0;
+}
+
 /* Last: from here on requests may come. */
 static int open_relays(service *s, rooms *r) {
     const config *c = r->config;
@@ -338,8 +346,8 @@ static int open_relays(service *s, rooms *r) {
 
 static int build(service *s, config *c) {
     static int (*const openers[])(service *, rooms *) = {
-        claim_state,      open_keys,    open_identities, open_ledger,
-        open_directories, open_issuers, open_operations, open_relays,
+        claim_state,  open_keys,     open_identities, open_ledger, open_directories,
+        open_issuers, open_reporter, open_operations, open_relays,
     };
     int r = 0;
 
@@ -379,6 +387,7 @@ static void tear_down(service *s) {
         (void) directory_free(r->directories[i]);
     (void) agent_keys_free(r->keys);
     (void) identities_free(r->identities);
+    (void) reporter_free(r->reporter);
     free(r->relays);
     free(r->issuers);
     free(r->issuer_names);

@@ -221,6 +221,40 @@ void health_count_request(health *h, const char *operation, outcome end, usec_t 
                                        .end = end});
 }
 
+char *health_digest(const health *h) {
+    char *digest = NULL;
+    size_t size = 0;
+    FILE *f;
+
+    assert(h);
+
+    f = open_memstream(&digest, &size);
+    if (!f)
+        return NULL;
+
+    for (size_t i = 0; i < h->components.n; i++) {
+        const component *c = h->components.items[i];
+
+        fprintf(f, "%s %s %d\n", c->name, c->instance, (int) c->status);
+    }
+    if (fclose(f) != 0) {
+        free(digest);
+        return NULL;
+    }
+    return digest;
+}
+
+void health_count_report(health *h, bool got_through) {
+    assert(h);
+
+    if (got_through) {
+        h->metrics.reports_through++;
+        h->metrics.last_report = now_realtime();
+    } else {
+        h->metrics.reports_failed++;
+    }
+}
+
 void health_set_requests_in_flight(health *h, unsigned n) {
     assert(h);
     h->metrics.in_flight = n;

@@ -94,6 +94,14 @@ char *health_status_line(const health *h);
  * writeback_request_duration_seconds. */
 void health_count_request(health *h, const char *operation, outcome end, usec_t duration);
 
+/* What a report to the cloud says but for times and reasons: it differs where a part's status does.
+ * malloc(3)ed, or NULL. */
+char *health_digest(const health *h);
+
+/* A report to the cloud has ended. For writeback_reports_total and
+ * writeback_report_last_success_timestamp_seconds, which are not there before. */
+void health_count_report(health *h, bool got_through);
+
 /* Requests being worked on now. */
 void health_set_requests_in_flight(health *h, unsigned n);
 

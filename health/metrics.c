@@ -260,6 +260,21 @@ static void put_durations(const page *p, const metrics *m) {
         put_histogram(f, operation_names[operation], &m->duration[operation]);
 }
 
+static void put_reports(const page *p, const metrics *m) {
+    if (m->reports_through == 0 && m->reports_failed == 0)
+        return;
+
+    put_family(p, "writeback_reports_total", "counter", "Health reports to the cloud.");
+    fprintf(p->f,
+            "writeback_reports_total{outcome=\"succeeded\"} %" PRIu64 "\n"
+            "writeback_reports_total{outcome=\"failed\"} %" PRIu64 "\n",
+            m->reports_through, m->reports_failed);
+    put_family(p, "writeback_report_last_success_timestamp_seconds", "gauge",
+               "When a health report got through last; 0: none did.");
+    fputs("writeback_report_last_success_timestamp_seconds ", p->f);
+    put_seconds(p->f, m->last_report);
+}
+
 static void put_memory(const page *p) {
     FILE *f = p->f;
     unsigned long long pages, resident;
@@ -337,6 +352,7 @@ char *metrics_page(const health *h, metrics_format format) {
     put_controllers(&p, &h->components);
     put_requests(&p, &h->metrics);
     put_durations(&p, &h->metrics);
+    put_reports(&p, &h->metrics);
     put_process(&p, &h->metrics);
     if (format == METRICS_OPEN)
         fputs("# EOF\n", p.f);

@@ -31,6 +31,8 @@ typedef struct metrics {
     metrics_histogram duration[OPERATION_MAX_];
     unsigned in_flight;
     usec_t started; /* CLOCK_REALTIME */
+    uint64_t reports_through, reports_failed;
+    usec_t last_report; /* that got through, CLOCK_REALTIME; 0: none */
 } metrics;
 
 typedef enum metrics_format {

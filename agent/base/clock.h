@@ -11,6 +11,10 @@
 usec_t now_monotonic(void);
 usec_t now_realtime(void);
 
+/* A span of time as people write it: "90", "90s", "5 min", "2h", "7d"; seconds where no unit is
+ * given. Returns 0, -EINVAL where it is none, or -ERANGE beyond 1000 years. */
+int usec_parse(const char *text, usec_t *ret);
+
 /* Long enough for "2026-11-23T14:00:00.123456Z" and a NUL. */
 #define RFC3339_MAX 32
 

@@ -41,7 +41,11 @@ static const char good[] = "[Agent]\n"
                            "\n"
                            "[Authorization]\n"
                            "AllowedClients=00000000-0000-0000-0000-000000000001\n"
-                           "AccountRate=5/h\n";
+                           "AccountRate=5/h\n"
+                           "\n"
+                           "[Report]\n"
+                           "Url=https://health.example/report\n"
+                           "Interval=2 min\n";
 
 static void write_file(const char *name, const char *content) {
     _cleanup_free_ char *path = NULL;
@@ -111,6 +115,8 @@ static void everything_written_down_is_read(void **state) {
     assert_int_equal(c->request_rate.period, USEC_PER_MINUTE);
     assert_int_equal(c->account_rate.count, 5);
     assert_int_equal(c->account_rate.period, USEC_PER_HOUR);
+    assert_string_equal(c->report.url, "https://health.example/report");
+    assert_int_equal(c->report.interval, 2 * USEC_PER_MINUTE);
 }
 
 /* `good` with one text replaced by another. Returns malloc(3)ed. */
@@ -172,6 +178,10 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
          "13: BindPasswordCredential=empty: the credential "},
         {"BindDn=svc@corp.example", "BindDn=a@b\nBindDn=c@d",
          "14: BindDn= stands here again; it was set in line 13"},
+        {"Interval=2 min", "Interval=2 fortnights",
+         "28: Interval=2 fortnights: expected is a time between 10s and 1d, such as 5min"},
+        {"Interval=2 min", "Interval=1s", "28: Interval=1s: expected is a time between"},
+        {"Url=https://health", "Url=http://health", "27: Url=http://health.example/report: expec"},
         {"=0000", "=x000",
          "23: AllowedClients=: x0000000-0000-0000-0000-000000000001 is no application id"},
         {"AccountRate=5/h", "AccountRate=5", "24: AccountRate=5: expected is a number per time"},
