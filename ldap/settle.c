@@ -14,6 +14,11 @@
 /* A controller may have a modify in its hands for a moment longer than the connection lived. */
 #define CERTAIN_AFTER (2 * USEC_PER_SEC)
 
+/* How far the clocks of who asks and of the controller may be apart; and how exactly the time of a
+ * request is told. */
+#define CLOCK_SKEW (60 * USEC_PER_SEC)
+#define ISSUED_WITHIN (2 * USEC_PER_SEC)
+
 struct settle {
     domain *domain;
     settle_question question;
@@ -29,6 +34,7 @@ struct settle {
     controller *at;
     char *dn;
     bool is_clear; /* a password was set; else it may be so */
+    bool is_later; /* and not just before the modify was sent */
     bool is_locked;
     int64_t bad_passwords;
 
@@ -56,8 +62,8 @@ static void on_tried(password_verdict v, bool tried, void *userdata) {
     if (v == PASSWORD_RIGHT || (v == PASSWORD_PERHAPS && s->is_clear))
         return s->done(SETTLED_DONE, s->at, s->userdata);
 
-    /* Where a password was set that is another one, nobody knows which came first. */
-    s->done(v == PASSWORD_WRONG && !s->is_clear ? SETTLED_NOT_DONE : SETTLED_UNKNOWN, s->at,
+    /* Where another password was set since, nobody knows what was before it. */
+    s->done(v == PASSWORD_WRONG && !s->is_later ? SETTLED_NOT_DONE : SETTLED_UNKNOWN, s->at,
             s->userdata);
 }
 
@@ -126,11 +132,12 @@ static void on_attribute_read(settle *s, bool is_as_written) {
 /* "Must change" hides when the password was set. */
 static void on_date_read(settle *s, usec_t last_set) {
     const settle_question *q = &s->question;
-    bool was_set =
-        q->since > 0 ? last_set > q->since : last_set != q->account->info.password_last_set;
+    usec_t since = q->once || q->since < CLOCK_SKEW ? q->since : q->since - CLOCK_SKEW;
+    bool was_set = q->since > 0 ? last_set > since : last_set != q->account->info.password_last_set;
     bool is_hidden = last_set == 0 && is_home(s) && !q->once;
 
     s->is_clear = was_set && last_set != 0;
+    s->is_later = s->is_clear && (q->since == 0 || last_set > q->since + ISSUED_WITHIN);
     if (s->is_clear || is_hidden)
         try_password(s);
     else

@@ -32,8 +32,10 @@ typedef struct settle_question {
     const directory_account *account;
     const char *controller;     /* that the modify was sent to */
     const secret *new_password; /* of SETTLE_PASSWORD, as what follows */
-    usec_t since; /* a pwdLastSet later than this is a sign of it; 0: any but the account's is */
-    bool once;    /* one look will do, and "must change" is no sign */
+    usec_t since; /* when the request was issued, CLOCK_REALTIME: a later pwdLastSet is a sign of
+                     it; 0: any but the account's is */
+    bool once;    /* one look will do, and neither "must change" nor a clock that goes wrong is a
+                     sign */
 } settle_question;
 
 /* by   the controller that told it. The callee may free the settle. */
