@@ -169,7 +169,7 @@ json_t *health_document(const health *h) {
     return r == 0 ? TAKE_PTR(document) : NULL;
 }
 
-/* ---- What people look at: /status ------------------------------------------------------------- */
+/* ---- What people look at: /status ------------------------------------------------------------ */
 
 static json_t *steps_array(const char *steps) {
     _cleanup_(json_freep) json_t *array = json_array();
@@ -261,7 +261,7 @@ json_t *document_status(const health *h) {
     return r == 0 ? TAKE_PTR(document) : NULL;
 }
 
-/* ---- What machines ask ------------------------------------------------------------------------ */
+/* ---- What machines ask ----------------------------------------------------------------------- */
 
 json_t *document_alive(void) {
     return json_pack("{s:s}", "status", "pass");

@@ -17,7 +17,7 @@
     "<rect class=\"body\" x=\"7.5\" y=\"14\" width=\"17\" height=\"12\" rx=\"2.5\"/>"              \
     "<path class=\"arrow\" d=\"M20 18.5h-6.5a2 2 0 0 0 0 4h4.5m-2-2 2 2-2 2\"/></svg>"
 
-/* ---- Words ------------------------------------------------------------------------------------ */
+/* ---- Words ----------------------------------------------------------------------------------- */
 
 /* As text and as an attribute's value. */
 static void put(FILE *f, const char *text) {
@@ -141,7 +141,7 @@ static void put_steps(FILE *f, const char *steps) {
     fputs("</ol>\n", f);
 }
 
-/* ---- The blade -------------------------------------------------------------------------------- */
+/* ---- The blade ------------------------------------------------------------------------------- */
 
 static void put_reasons(FILE *f, const components *all, const blade *b) {
     blade_reason last = BLADE_REASON_NONE;
@@ -198,7 +198,7 @@ static void put_blade(FILE *f, const health *h, usec_t now) {
     fputs("</dd></div></dl>\n</section>\n", f);
 }
 
-/* ---- What to do ------------------------------------------------------------------------------- */
+/* ---- What to do ------------------------------------------------------------------------------ */
 
 static bool cures_something(const components *all, outcome o) {
     for (size_t i = 0; i < all->n; i++)
@@ -252,7 +252,7 @@ static void put_cures(FILE *f, const components *all) {
         fputs("</section>\n", f);
 }
 
-/* ---- The parts -------------------------------------------------------------------------------- */
+/* ---- The parts ------------------------------------------------------------------------------- */
 
 static void put_part(FILE *f, const components *all, const component *c, usec_t now) {
     const component *root = blade_root_of(all, c);
@@ -302,7 +302,7 @@ static void put_parts(FILE *f, const components *all, usec_t now) {
     fputs("</ul>\n</section>\n", f);
 }
 
-/* ---- The last requests ------------------------------------------------------------------------ */
+/* ---- The last requests ----------------------------------------------------------------------- */
 
 static void put_request_line(FILE *f, const history_entry *entry, usec_t now) {
     const outcome_info *info = outcome_get(entry->end);
@@ -353,7 +353,7 @@ static void put_requests(FILE *f, const history *last, usec_t now) {
     fputs(n == 0 ? "</section>\n" : "</ul>\n</section>\n", f);
 }
 
-/* ---- All of it -------------------------------------------------------------------------------- */
+/* ---- All of it ------------------------------------------------------------------------------- */
 
 static void put_header(FILE *f, const health *h, usec_t now) {
     fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"

@@ -35,7 +35,7 @@ static void succeed(locate_call *l) {
     call_end(&l->call);
 }
 
-/* ---- Privileged or not, in scope or not -------------------------------------------------------- */
+/* ---- Privileged or not, in scope or not ------------------------------------------------------ */
 
 static void on_groups(const connection_answer *answer, void *userdata) {
     locate_call *l = userdata;

@@ -45,7 +45,7 @@ static void refuse_answer(survey *s, const char *what, const connection_answer *
                        said ? said : "?"));
 }
 
-/* ---- Places that the configuration names ------------------------------------------------------- */
+/* ---- Places that the configuration names ----------------------------------------------------- */
 
 static const char *const settings[] = {
     [PLACE_PRIVILEGED] = "PrivilegedGroup",
