@@ -7,37 +7,48 @@
 
 #include "agent/answer.h"
 #include "agent/base/log.h"
+#include "agent/respond.h"
 
 typedef void (*route_fn)(const api *a, relay_request *q);
 
-static void refuse(relay_request *q, outcome o, const char *reason, const char *allow) {
+static bool wants_receipt(const relay_request *q) {
+    return strcmp(relay_request_path(q), "/v1/requests") == 0 &&
+           strcmp(relay_request_method(q), "POST") == 0;
+}
+
+static void refuse(const api *a, relay_request *q, outcome o, const char *reason,
+                   const char *allow) {
     relay_header header = {"Allow", allow};
     _cleanup_free_ char *body = answer_problem(o, NULL, reason, NULL);
 
     log_event(o, {"WRITEBACK_TARGET", relay_request_path(q)}, {"WRITEBACK_ALLOW", allow},
               {"WRITEBACK_REASON", reason}, {"WRITEBACK_RELAY", relay_request_relay_name(q)},
               {"WRITEBACK_TRACKING_ID", relay_request_tracking_id(q)});
-    relay_respond(q, outcome_get(o)->http, PROBLEM_CONTENT_TYPE, &header, allow ? 1 : 0,
-                  body ? body : "", body ? strlen(body) : 0);
+    if (wants_receipt(q))
+        respond_with_receipt(q, a->keys, NULL, outcome_get(o)->http, NULL, 0, body);
+    else
+        relay_respond(q, outcome_get(o)->http, PROBLEM_CONTENT_TYPE, &header, allow ? 1 : 0,
+                      body ? body : "", body ? strlen(body) : 0);
 }
 
-static void respond_json(relay_request *q, const char *content_type, const json_t *document) {
+static void respond_json(const api *a, relay_request *q, const char *content_type,
+                         const json_t *document) {
     _cleanup_free_ char *text = document ? json_to_text(document) : NULL;
 
     if (text)
         relay_respond(q, 200, content_type, NULL, 0, text, strlen(text));
     else
-        refuse(q, OUTCOME_UNKNOWN_ERROR, "out of memory", NULL);
+        refuse(a, q, OUTCOME_UNKNOWN_ERROR, "out of memory", NULL);
 }
 
 static void get_health(const api *a, relay_request *q) {
     _cleanup_(json_freep) json_t *document = health_document(a->health);
 
-    respond_json(q, "application/health+json", document);
+    respond_json(a, q, "application/health+json", document);
 }
 
 static void get_keys(const api *a, relay_request *q) {
-    respond_json(q, "application/jwk-set+json", agent_keys_public(a->keys));
+    respond_json(a, q, "application/jwk-set+json", agent_keys_public(a->keys));
 }
 
 /* Parameters behind the type do not matter. */
@@ -53,7 +64,7 @@ static void post_request(const api *a, relay_request *q) {
     const char *content_type = relay_request_header(q, "Content-Type");
 
     if (!is_jose(content_type)) {
-        refuse(q, OUTCOME_UNSUPPORTED_MEDIA_TYPE, content_type ? content_type : "missing", NULL);
+        refuse(a, q, OUTCOME_UNSUPPORTED_MEDIA_TYPE, content_type ? content_type : "missing", NULL);
         return;
     }
     operations_begin(a->operations, q);
@@ -74,11 +85,11 @@ void api_handle(const api *a, relay_request *q) {
     assert(q);
 
     if (a->stopping) {
-        refuse(q, OUTCOME_SERVICE_STOPPING, NULL, NULL);
+        refuse(a, q, OUTCOME_SERVICE_STOPPING, NULL, NULL);
         return;
     }
     if (relay_request_is_too_large(q)) {
-        refuse(q, OUTCOME_CONTENT_TOO_LARGE, "its body is larger than 256 KiB", NULL);
+        refuse(a, q, OUTCOME_CONTENT_TOO_LARGE, "its body is larger than 256 KiB", NULL);
         return;
     }
 
@@ -89,8 +100,8 @@ void api_handle(const api *a, relay_request *q) {
         if (strcmp(routes[i].method, relay_request_method(q)) == 0)
             routes[i].handle(a, q);
         else
-            refuse(q, OUTCOME_METHOD_NOT_ALLOWED, NULL, routes[i].method);
+            refuse(a, q, OUTCOME_METHOD_NOT_ALLOWED, NULL, routes[i].method);
         return;
     }
-    refuse(q, OUTCOME_UNKNOWN_PATH, NULL, NULL);
+    refuse(a, q, OUTCOME_UNKNOWN_PATH, NULL, NULL);
 }

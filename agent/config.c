@@ -9,10 +9,11 @@
 #include <strings.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/encoding.h"
 #include "agent/base/file.h"
 #include "agent/config_file.h"
+#include "agent/duration.h"
 
-#define DEFAULT_STATE_DIRECTORY LOCALSTATEDIR "/lib/writeback"
 #define DEFAULT_HEALTH_LISTEN "127.0.0.1:8404"
 /* As Microsoft's own agent reports. */
 #define DEFAULT_REPORT_INTERVAL (5 * USEC_PER_MINUTE)
@@ -239,7 +240,7 @@ static void read_agent(reader *r, config_section *s) {
         fail(r, -EINVAL, &take(r, s, "StateDirectory")->place,
              "StateDirectory=%s: expected is an absolute path", c->state_directory);
     if (!c->state_directory)
-        c->state_directory = strdup(state ? state : DEFAULT_STATE_DIRECTORY);
+        c->state_directory = strdup(state ? state : CONFIG_STATE_DIRECTORY);
     if (!c->state_directory)
         fail_for_memory(r);
     c->log_user_identity = get_identity_form(r, s);
@@ -404,6 +405,69 @@ static void get_rate(reader *r, config_section *s, const char *key, rate *ret) {
              setting->value);
 }
 
+static usec_t get_duration(reader *r, config_section *s, const char *key, usec_t fallback) {
+    config_setting *setting = take(r, s, key);
+    usec_t duration = fallback;
+
+    if (setting && setting->value[0] && duration_parse(setting->value, &duration) < 0)
+        fail(
+            r, -EINVAL, &setting->place,
+            "%s=%s: expected is a span of time such as 180d: a number and its unit, one of s, min, "
+            "h, d, w",
+            key, setting->value);
+    return duration;
+}
+
+/* 32 bytes in base64, as `openssl rand -base64 32` writes them. */
+static secret *decode_seal(reader *r, const config_place *place, const secret *text) {
+    secret *seal = NULL;
+    size_t size = 0;
+
+    if (secret_new_empty(AGENT_KEYS_SEAL_SIZE, &seal) < 0) {
+        fail_for_memory(r);
+        return NULL;
+    }
+    if (base64_decode(secret_data(text), secret_size(text), secret_buffer(seal),
+                      AGENT_KEYS_SEAL_SIZE, &size) < 0 ||
+        size != AGENT_KEYS_SEAL_SIZE)
+        fail(r, -EINVAL, place,
+             "SealCredential=: the credential does not hold 32 bytes in base64; make one with: "
+             "openssl rand -base64 32");
+    return seal;
+}
+
+/* The credential need not be there where nobody named it. */
+static secret *read_seal(reader *r, config_section *s) {
+    _cleanup_(secret_freep) secret *found = NULL, *text = NULL;
+
+    if (!take(r, s, "SealCredential") &&
+        credential_read(CONFIG_SEAL_CREDENTIAL, &found, NULL) == -ENOENT)
+        return NULL;
+
+    text = read_credential(r, s, "SealCredential", CONFIG_SEAL_CREDENTIAL);
+    return text ? decode_seal(r, &s->place, text) : NULL;
+}
+
+static void read_keys(reader *r, config_section *s) {
+    config *c = r->into;
+
+    c->keys_lifetime = get_duration(r, s, "Lifetime", AGENT_KEYS_LIFETIME);
+    c->keys_roll_after = get_duration(r, s, "RollAfter", AGENT_KEYS_ROLL_AFTER);
+    c->keys_grace = get_duration(r, s, "Grace", AGENT_KEYS_GRACE);
+    c->keys_seal = read_seal(r, s);
+    if (r->r == 0 && c->keys_roll_after + c->keys_grace > c->keys_lifetime)
+        fail(r, -EINVAL, &s->place,
+             "[Keys]: RollAfter= and Grace= together are longer than Lifetime=, so a replaced key "
+             "would end before its grace does");
+}
+
+/* Where there is no such section: the defaults. */
+static void read_no_keys(reader *r) {
+    char type[] = "Keys";
+
+    read_keys(r, &(config_section){.type = type, .place = r->file.sections[0].place});
+}
+
 static void read_authorization(reader *r, config_section *s) {
     get_rate(r, s, "RequestRate", &r->into->request_rate);
     get_rate(r, s, "AccountRate", &r->into->account_rate);
@@ -455,13 +519,10 @@ typedef struct section_reader {
 } section_reader;
 
 static const section_reader section_readers[] = {
-    {"Agent", read_agent, true, false},
-    {"Relay", read_relay, true, true},
-    {"Directory", read_directory, true, true},
-    {"Issuer", read_issuer, true, true},
-    {"Authorization", read_authorization, false, false},
-    {"Health", read_health, false, false},
-    {"Report", read_report, false, false},
+    {"Agent", read_agent, true, false},        {"Relay", read_relay, true, true},
+    {"Directory", read_directory, true, true}, {"Issuer", read_issuer, true, true},
+    {"Keys", read_keys, false, false},         {"Authorization", read_authorization, false, false},
+    {"Health", read_health, false, false},     {"Report", read_report, false, false},
 };
 
 static const section_reader *find_reader(const char *type) {
@@ -484,11 +545,10 @@ static void read_section(reader *r, config_section *s) {
     const section_reader *known = find_reader(s->type);
 
     if (!known) {
-        fail(
-            r, -EINVAL, &s->place,
-            "[%s] is unknown; expected are Agent, Relay, Directory, Issuer, Authorization, Health, "
-            "Report",
-            s->type);
+        fail(r, -EINVAL, &s->place,
+             "[%s] is unknown; expected are Agent, Relay, Directory, Issuer, Keys, Authorization, "
+             "Health, Report",
+             s->type);
         return;
     }
     if (s->name && !known->repeatable) {
@@ -552,6 +612,8 @@ int config_load(const char *path, config **ret, char **ret_why) {
         need_sections(&r, path);
     for (size_t i = 0; i < r.file.n_sections && r.r == 0; i++)
         read_section(&r, &r.file.sections[i]);
+    if (r.r == 0 && c->keys_lifetime == 0)
+        read_no_keys(&r);
     if (r.r == 0)
         r.r = set_defaults(c);
 
@@ -585,6 +647,7 @@ config *config_free(config *c) {
     free(c->state_directory);
     free(c->health_listen);
     report_config_done(&c->report);
+    (void) secret_free(c->keys_seal);
     free(c);
     return NULL;
 }

@@ -10,7 +10,11 @@
 #include "ldap/directory.h"
 #include "relay/relay.h"
 
+/* Where [Keys] names none: the credential that the keys are sealed with, where it is given. */
+#define CONFIG_SEAL_CREDENTIAL "state-key"
+
 #define CONFIG_PATH SYSCONFDIR "/writeback/writebackd.conf"
+#define CONFIG_STATE_DIRECTORY LOCALSTATEDIR "/lib/writeback"
 
 typedef struct config {
     char *agent_id;
@@ -26,6 +30,8 @@ typedef struct config {
     char **allowed_clients; /* beside the Azure portal; NULL-terminated */
     rate request_rate, account_rate;
     char *health_listen;
+    usec_t keys_lifetime, keys_roll_after, keys_grace;
+    secret *keys_seal; /* AGENT_KEYS_SEAL_SIZE bytes; NULL: the keys are not sealed */
     report_config report;
 } config;
 

@@ -13,6 +13,7 @@
 #include "agent/base/log.h"
 #include "agent/password_memory.h"
 #include "agent/request.h"
+#include "agent/respond.h"
 
 /* The relay gives up at 60 s. */
 #define DEADLINE (45 * USEC_PER_SEC)
@@ -250,8 +251,6 @@ static unsigned long long in_whole_seconds(usec_t span) {
 
 /* `answered` is the operation itself, or its leader. */
 static void respond(operation *op, const operation *answered) {
-    const char *type = answered->status < 300 ? SUCCESS_CONTENT_TYPE : PROBLEM_CONTENT_TYPE;
-    const char *body = answered->body ? answered->body : "";
     char seconds[24];
     const relay_header retry_after = {"Retry-After", seconds};
 
@@ -259,8 +258,9 @@ static void respond(operation *op, const operation *answered) {
         return;
 
     (void) snprintf(seconds, sizeof(seconds), "%llu", in_whole_seconds(answered->retry_after));
-    relay_respond(TAKE_PTR(op->origin), answered->status, type, &retry_after,
-                  answered->retry_after > 0 ? 1 : 0, body, strlen(body));
+    respond_with_receipt(TAKE_PTR(op->origin), op->set->context.keys, op->request.id,
+                         answered->status, &retry_after, answered->retry_after > 0 ? 1 : 0,
+                         answered->body);
 }
 
 /* Answers everyone who asked for this, and ends. */
@@ -797,7 +797,7 @@ static void open_request(operation *op) {
     int r;
 
     body = relay_request_body(op->origin, &size);
-    r = agent_keys_open_sealed(context->keys, body, size, &text, &why);
+    r = agent_keys_open_sealed(context->keys, body, size, now_realtime(), &text, &why);
     if (r < 0) {
         refuse(op, r == -ENOMEM ? OUTCOME_UNKNOWN_ERROR : OUTCOME_DECRYPTION_ERROR,
                r == -ENOMEM ? "out of memory" : why);
@@ -822,8 +822,8 @@ void operations_begin(operations *o, relay_request *q) {
 
     op = calloc(1, sizeof(operation));
     if (!op) {
-        relay_respond(q, outcome_get(OUTCOME_UNKNOWN_ERROR)->http, PROBLEM_CONTENT_TYPE, NULL, 0,
-                      "", 0);
+        respond_with_receipt(q, o->context.keys, NULL, outcome_get(OUTCOME_UNKNOWN_ERROR)->http,
+                             NULL, 0, NULL);
         return;
     }
 

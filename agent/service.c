@@ -11,6 +11,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/host.h"
+#include "agent/key_keeper.h"
 
 /* Longer than any operation lives. */
 #define DRAIN_TIMEOUT (60 * USEC_PER_SEC)
@@ -35,7 +36,10 @@ typedef enum service_wish {
 typedef struct rooms {
     config *config;
     char host[HOST_ID_MAX]; /* "" where it is not known */
+    char *keys_path;
+    agent_keys_options keys_options;
     agent_keys *keys;
+    key_keeper *key_keeper;
     identities *identities;
     service_relay *relays;
     directory **directories;
@@ -157,6 +161,12 @@ static void on_ledger_health(int r, const char *why, void *userdata) {
            r < 0 ? why : NULL, 0, 0);
 }
 
+static void on_keys_state(const key_keeper_status *status, void *userdata) {
+    health_status h = status->is_over ? HEALTH_FAIL : status->reason ? HEALTH_WARN : HEALTH_PASS;
+
+    report(userdata, COMPONENT_KEYS, "keys", "", "", h, status->reason, 0, status->not_after);
+}
+
 static void on_request(relay_request *q, void *userdata) {
     service_relay *r = userdata;
 
@@ -164,7 +174,6 @@ static void on_request(relay_request *q, void *userdata) {
 }
 
 static void report_what_is_not_watched(service *s) {
-    report(s, COMPONENT_KEYS, "keys", "", "", HEALTH_PASS, NULL, 0, 0);
     report(s, COMPONENT_SYNC, "sync", "", "", HEALTH_UNKNOWN,
            "the agent is not configured to look at directory synchronisation", 0, 0);
     report(s, COMPONENT_LICENCE, "licence", "", "", HEALTH_UNKNOWN,
@@ -211,19 +220,29 @@ static int claim_state(service *s, rooms *r) {
 }
 
 static int open_keys(service *s, rooms *r) {
-    _cleanup_free_ char *path = NULL, *why = NULL;
+    const config *c = r->config;
+    _cleanup_free_ char *why = NULL;
     int error;
 
-    (void) s;
-
-    if (asprintf(&path, "%s/keys.json", r->config->state_directory) < 0)
+    if (asprintf(&r->keys_path, "%s/keys.json", c->state_directory) < 0) {
+        r->keys_path = NULL;
         return -ENOMEM;
+    }
 
-    error = agent_keys_open(path, &r->keys, &why);
-    if (error < 0)
-        log_event(OUTCOME_CRYPTO_ERROR, {"WRITEBACK_PATH", path},
+    r->keys_options = (agent_keys_options){
+        .path = r->keys_path,
+        .seal = c->keys_seal,
+        .lifetime = c->keys_lifetime,
+        .roll_after = c->keys_roll_after,
+        .grace = c->keys_grace,
+    };
+    error = agent_keys_open(&r->keys_options, now_realtime(), &r->keys, &why);
+    if (error < 0) {
+        log_event(OUTCOME_CRYPTO_ERROR, {"WRITEBACK_PATH", r->keys_path},
                   {"WRITEBACK_REASON", why ? why : strerror(-error)});
-    return error;
+        return error;
+    }
+    return key_keeper_new(s->event, &r->keys_options, r->keys, on_keys_state, s, &r->key_keeper);
 }
 
 static int open_identities(service *s, rooms *r) {
@@ -385,7 +404,9 @@ static void tear_down(service *s) {
         (void) issuer_free(r->issuers[i]);
     for (size_t i = 0; r->directories && i < r->config->n_directories; i++)
         (void) directory_free(r->directories[i]);
+    (void) key_keeper_free(r->key_keeper);
     (void) agent_keys_free(r->keys);
+    free(r->keys_path);
     (void) identities_free(r->identities);
     (void) reporter_free(r->reporter);
     free(r->relays);

@@ -202,6 +202,19 @@ static void put_controllers(const page *p, const components *all) {
     }
 }
 
+static void put_keys(const page *p, const components *all) {
+    const component *c;
+
+    put_family(p, "writeback_key_not_after_timestamp_seconds", "gauge",
+               "When the agent's current keys end.");
+    for (size_t i = 0; (c = next_of(all, COMPONENT_KEYS, &i));) {
+        if (c->not_after == 0)
+            continue;
+        fputs("writeback_key_not_after_timestamp_seconds ", p->f);
+        put_seconds(p->f, c->not_after);
+    }
+}
+
 static void put_request_count(FILE *f, const char *operation, const char *result,
                               const char *reason, uint64_t n) {
     fputs("writeback_requests_total{", f);
@@ -350,6 +363,7 @@ char *metrics_page(const health *h, metrics_format format) {
 
     put_relays(&p, &h->components);
     put_controllers(&p, &h->components);
+    put_keys(&p, &h->components);
     put_requests(&p, &h->metrics);
     put_durations(&p, &h->metrics);
     put_reports(&p, &h->metrics);

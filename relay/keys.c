@@ -4,17 +4,9 @@
 #include <errno.h>
 #include <jose/jwk.h>
 #include <jose/openssl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "agent/base/clock.h"
-#include "agent/base/file.h"
-#include "agent/base/log.h"
 #include "relay/compact.h"
-
-#define KEYS_FILE_MAX ((size_t) 64 * 1024)
-#define KEYS_MAX 32
 
 /* What a key is for; the two ways a JWK says it. */
 static const struct {
@@ -27,7 +19,8 @@ static const struct {
 typedef struct agent_key {
     char *kid;
     const char *use;
-    secret *jwk; /* JSON text of kty, crv, x, y, d */
+    secret *jwk; /* JSON text of kty, crv, x, y, d; NULL: it only verifies any more */
+    usec_t made, ends;
 } agent_key;
 
 struct agent_keys {
@@ -38,9 +31,13 @@ struct agent_keys {
 
 DEFINE_CLEANUP(EVP_PKEY *, EVP_PKEY_free);
 
+const char *agent_key_purpose(const char *use) {
+    return strcmp(use, uses[0].use) == 0 ? uses[0].purpose : uses[1].purpose;
+}
+
 /* Writes JSON into a secret; nothing of it stays elsewhere. */
-static int json_to_secret(const json_t *j, size_t flags, secret **ret) {
-    size_t size = json_dumpb(j, NULL, 0, flags);
+static int json_to_secret(const json_t *j, secret **ret) {
+    size_t size = json_dumpb(j, NULL, 0, JSON_COMPACT);
     secret *s;
     int r;
 
@@ -51,7 +48,7 @@ static int json_to_secret(const json_t *j, size_t flags, secret **ret) {
     if (r < 0)
         return r;
 
-    (void) json_dumpb(j, secret_buffer(s), size, flags);
+    (void) json_dumpb(j, secret_buffer(s), size, JSON_COMPACT);
     *ret = s;
     return 0;
 }
@@ -68,14 +65,12 @@ static int pick(const json_t *jwk, const char *const *names, json_t **ret) {
     return 0;
 }
 
-static const char *purpose_of(const json_t *jwk, const char **ret_use) {
+static const char *use_of(const json_t *jwk) {
     const char *use = json_get_string(jwk, "use"), *alg = json_get_string(jwk, "alg");
 
     for (size_t i = 0; use && alg && i < ELEMENTSOF(uses); i++)
-        if (strcmp(use, uses[i].use) == 0 && strcmp(alg, uses[i].alg) == 0) {
-            *ret_use = uses[i].use;
-            return uses[i].purpose;
-        }
+        if (strcmp(use, uses[i].use) == 0 && strcmp(alg, uses[i].alg) == 0)
+            return uses[i].use;
     return NULL;
 }
 
@@ -93,19 +88,36 @@ static bool names_itself(const json_t *jwk) {
     return thumbprint && json_equal(thumbprint, json_object_get(jwk, "kid"));
 }
 
-static const char *check_key(const json_t *jwk, const char **ret_use) {
+static bool is_whole(const json_t *jwk, bool needs_private) {
+    for (const char *const *m = (const char *const[]){"x", "y", "d", NULL}; *m; m++) {
+        const json_t *value = json_object_get(jwk, *m);
+        const char *text = json_string_value(value);
+
+        if (!value && !needs_private && strcmp(*m, "d") == 0)
+            continue;
+        if (!text || strlen(text) != 43 || !base64url_is_valid(text, 43))
+            return false;
+    }
+    return true;
+}
+
+/* Seconds since 1970, up to the year 9999; where the member is missing, `otherwise`. */
+static bool get_date(const json_t *jwk, const char *name, usec_t otherwise, usec_t *ret) {
+    const json_t *value = json_object_get(jwk, name);
+    json_int_t seconds = json_integer_value(value);
+
+    *ret = value ? (usec_t) seconds * USEC_PER_SEC : otherwise;
+    return !value || (json_is_integer(value) && seconds >= 0 && seconds <= 253402300799);
+}
+
+/* needs_private: a signing key that was replaced has lost its private half. */
+static const char *check_key(const json_t *jwk, bool needs_private) {
     const char *kty = json_get_string(jwk, "kty"), *crv = json_get_string(jwk, "crv");
 
     if (!kty || !crv || strcmp(kty, "EC") != 0 || strcmp(crv, "P-256") != 0)
         return "a key is not of type EC P-256";
-    for (const char *const *m = (const char *const[]){"x", "y", "d", NULL}; *m; m++) {
-        const char *text = json_get_string(jwk, *m);
-
-        if (!text || strlen(text) != 43 || !base64url_is_valid(text, 43))
-            return "a key is not whole";
-    }
-    if (!purpose_of(jwk, ret_use))
-        return "a key's use and alg are neither enc and ECDH-ES+A256KW nor sig and ES256";
+    if (!is_whole(jwk, needs_private))
+        return "a key is not whole";
     if (!is_sound(jwk))
         return "a key's private half does not belong to its public half";
     if (!names_itself(jwk))
@@ -113,7 +125,14 @@ static const char *check_key(const json_t *jwk, const char **ret_use) {
     return NULL;
 }
 
-static int add_key(agent_keys *k, const json_t *jwk, const char *use) {
+static const agent_key *current(const agent_keys *k, const char *use) {
+    for (size_t i = 0; i < k->n; i++)
+        if (strcmp(k->keys[i].use, use) == 0)
+            return &k->keys[i];
+    return NULL;
+}
+
+static int add_key(agent_keys *k, const json_t *jwk, const agent_key *with) {
     static const char *const public_members[] = {"kty", "crv", "x", "y", "use", "alg", "kid", NULL};
     static const char *const private_members[] = {"kty", "crv", "x", "y", "d", NULL};
     _cleanup_(json_freep) json_t *whole = NULL, *public = NULL;
@@ -126,30 +145,36 @@ static int add_key(agent_keys *k, const json_t *jwk, const char *use) {
     if (json_array_append(json_object_get(k->public_set, "keys"), public) < 0)
         return -ENOMEM;
 
-    r = pick(jwk, private_members, &whole);
-    if (r < 0)
-        return r;
-
     k->n++;
-    key->use = use;
+    *key = *with;
     key->kid = strdup(json_get_string(jwk, "kid"));
     if (!key->kid)
         return -ENOMEM;
-    return json_to_secret(whole, JSON_COMPACT, &key->jwk);
+    if (!json_object_get(jwk, "d"))
+        return 0;
+
+    r = pick(jwk, private_members, &whole);
+    return r < 0 ? r : json_to_secret(whole, &key->jwk);
 }
 
-static bool has_use(const agent_keys *k, const char *use) {
-    for (size_t i = 0; i < k->n; i++)
-        if (strcmp(k->keys[i].use, use) == 0)
-            return true;
-    return false;
+/* Checks a key and adds it. */
+static int read_key(agent_keys *k, const json_t *jwk, usec_t lifetime, const char **ret_why) {
+    agent_key key = {.use = use_of(jwk)};
+
+    if (!key.use)
+        *ret_why = "a key's use and alg are neither enc and ECDH-ES+A256KW nor sig and ES256";
+    else if (!get_date(jwk, "iat", 0, &key.made) ||
+             !get_date(jwk, "exp", key.made + lifetime, &key.ends))
+        *ret_why = "a key's iat or exp is not a date";
+    else
+        *ret_why = check_key(jwk, strcmp(key.use, "enc") == 0 || !current(k, key.use));
+    return *ret_why ? -EBADMSG : add_key(k, jwk, &key);
 }
 
-int agent_keys_parse(const char *text, size_t size, agent_keys **ret, const char **ret_why) {
+int agent_keys_from_json(const json_t *set, usec_t lifetime, agent_keys **ret,
+                         const char **ret_why) {
     _cleanup_(agent_keys_freep) agent_keys *k = NULL;
-    _cleanup_(json_freep) json_t *set = NULL;
-    const json_t *list;
-    const char *use;
+    const json_t *list = json_object_get(set, "keys");
     json_t *jwk;
     size_t i;
     int r;
@@ -157,11 +182,6 @@ int agent_keys_parse(const char *text, size_t size, agent_keys **ret, const char
     assert(ret);
     assert(ret_why);
 
-    r = json_parse(text, size, KEYS_FILE_MAX, &set, ret_why);
-    if (r < 0)
-        return r == -ENOMEM ? r : -EBADMSG;
-
-    list = json_object_get(set, "keys");
     if (!json_is_array(list) || json_array_size(list) > KEYS_MAX) {
         *ret_why = "not a JWK set of at most 32 keys";
         return -EBADMSG;
@@ -175,16 +195,12 @@ int agent_keys_parse(const char *text, size_t size, agent_keys **ret, const char
         return -ENOMEM;
 
     json_array_foreach(list, i, jwk) {
-        *ret_why = check_key(jwk, &use);
-        if (*ret_why)
-            return -EBADMSG;
-
-        r = add_key(k, jwk, use);
+        r = read_key(k, jwk, lifetime, ret_why);
         if (r < 0)
             return r;
     }
 
-    if (!has_use(k, "enc") || !has_use(k, "sig")) {
+    if (!current(k, "enc") || !current(k, "sig")) {
         *ret_why = "a key for encryption or one for signing is missing";
         return -EBADMSG;
     }
@@ -193,151 +209,100 @@ int agent_keys_parse(const char *text, size_t size, agent_keys **ret, const char
     return 0;
 }
 
-int agent_keys_get_private(const agent_keys *k, const char *kid, json_t **ret) {
+int agent_keys_parse(const char *text, size_t size, usec_t lifetime, agent_keys **ret,
+                     const char **ret_why) {
+    _cleanup_(json_freep) json_t *set = NULL;
+    int r;
+
+    assert(ret);
+    assert(ret_why);
+
+    r = json_parse(text, size, KEYS_FILE_MAX, &set, ret_why);
+    if (r < 0)
+        return r == -ENOMEM ? r : -EBADMSG;
+    return agent_keys_from_json(set, lifetime, ret, ret_why);
+}
+
+static int load(const agent_key *key, json_t **ret) {
+    *ret = json_loadb(secret_data(key->jwk), secret_size(key->jwk), 0, NULL);
+    return *ret ? 0 : -ENOMEM;
+}
+
+int agent_keys_get_private(const agent_keys *k, const char *kid, usec_t now, json_t **ret) {
     assert(k);
     assert(kid);
     assert(ret);
 
     for (size_t i = 0; i < k->n; i++) {
         const agent_key *key = &k->keys[i];
-        json_t *jwk;
 
-        if (strcmp(key->use, "enc") != 0 || strcmp(key->kid, kid) != 0)
-            continue;
-
-        jwk = json_loadb(secret_data(key->jwk), secret_size(key->jwk), 0, NULL);
-        if (!jwk)
-            return -ENOMEM;
-
-        *ret = jwk;
-        return 0;
+        if (strcmp(key->use, "enc") == 0 && strcmp(key->kid, kid) == 0)
+            return now >= key->ends ? -EKEYEXPIRED : load(key, ret);
     }
     return -ENOENT;
 }
 
-/* `iat` tells a later version how old the key is; it is not published. */
-static json_t *make_key(const char *use, const char *alg) {
-    _cleanup_(json_freep) json_t *jwk = json_pack("{s:s, s:s}", "kty", "EC", "crv", "P-256");
+int agent_keys_get_signing(const agent_keys *k, const char **ret_kid, json_t **ret) {
+    const agent_key *key;
 
-    if (!jwk || !jose_jwk_gen(NULL, jwk))
-        return NULL;
-
-    if (json_object_set_new(jwk, "use", json_string(use)) < 0 ||
-        json_object_set_new(jwk, "alg", json_string(alg)) < 0 ||
-        json_object_set_new(jwk, "iat",
-                            json_integer((json_int_t) (now_realtime() / USEC_PER_SEC))) < 0 ||
-        json_object_set_new(jwk, "kid", jose_jwk_thp(NULL, jwk, "S256")) < 0)
-        return NULL;
-
-    return TAKE_PTR(jwk);
-}
-
-static int make_set(secret **ret) {
-    _cleanup_(json_freep) json_t *set = json_pack("{s:[]}", "keys");
-
-    for (size_t i = 0; i < ELEMENTSOF(uses); i++)
-        if (json_array_append_new(json_object_get(set, "keys"),
-                                  make_key(uses[i].use, uses[i].alg)) < 0)
-            return -ENOMEM;
-
-    return json_to_secret(set, JSON_INDENT(2), ret);
-}
-
-static _printf_(3, 4) int explain(int r, char **ret_why, const char *format, ...) {
-    va_list ap;
-
-    va_start(ap, format);
-    if (vasprintf(ret_why, format, ap) < 0)
-        r = -ENOMEM;
-    va_end(ap);
-    return r;
-}
-
-static int read_keys(const char *path, const struct stat *st, agent_keys **ret, char **ret_why) {
-    _cleanup_(secret_freep) secret *text = NULL;
-    const char *why = NULL;
-    int r;
-
-    if (!S_ISREG(st->st_mode))
-        return explain(-EINVAL, ret_why, "%s is not a file", path);
-    if (st->st_mode & (S_IRWXG | S_IRWXO))
-        return explain(-EPERM, ret_why,
-                       "%s is open to others than its owner (mode %04o); make sure that nobody has "
-                       "copied it, then: chmod 600 %s",
-                       path, st->st_mode & 07777U, path);
-
-    r = file_read(path, KEYS_FILE_MAX, &text);
-    if (r < 0)
-        return explain(r, ret_why, "%s cannot be read: %s", path, strerror(-r));
-
-    r = agent_keys_parse(secret_data(text), secret_size(text), ret, &why);
-    if (r == -EBADMSG)
-        return explain(
-            r, ret_why,
-            "%s does not hold the agent's keys: %s. It is left as it is: restore it from "
-            "a backup, or move it away to have new keys made",
-            path, why);
-    return r;
-}
-
-static int make_keys(const char *path, agent_keys **ret, char **ret_why) {
-    _cleanup_(agent_keys_freep) agent_keys *k = NULL;
-    _cleanup_(secret_freep) secret *text = NULL;
-    const char *why = NULL;
-    int r;
-
-    log_event(OUTCOME_ONBOARDING_START, {"WRITEBACK_PATH", path});
-
-    r = make_set(&text);
-    if (r < 0)
-        return explain(r, ret_why, "keys cannot be made: %s", strerror(-r));
-
-    r = agent_keys_parse(secret_data(text), secret_size(text), &k, &why);
-    if (r < 0)
-        return explain(r, ret_why, "keys cannot be made: %s", why ? why : strerror(-r));
-
-    r = file_write_atomically(path, secret_data(text), secret_size(text));
-    if (r < 0)
-        return explain(r, ret_why, "%s cannot be written: %s", path, strerror(-r));
-
-    for (size_t i = 0; i < k->n; i++)
-        log_event(OUTCOME_KEY_PAIR_CREATED, {"WRITEBACK_KEY_ID", k->keys[i].kid},
-                  {"WRITEBACK_KEY_USE", uses[i].purpose});
-    log_event(OUTCOME_ONBOARDING_SUCCESS, {"WRITEBACK_PATH", path});
-
-    *ret = TAKE_PTR(k);
-    return 0;
-}
-
-int agent_keys_open(const char *path, agent_keys **ret, char **ret_why) {
-    struct stat st;
-
-    assert(path);
+    assert(k);
+    assert(ret_kid);
     assert(ret);
-    assert(ret_why);
 
-    *ret_why = NULL;
-    if (stat(path, &st) == 0)
-        return read_keys(path, &st, ret, ret_why);
-    if (errno == ENOENT)
-        return make_keys(path, ret, ret_why);
-    return explain(-errno, ret_why, "%s cannot be read: %m", path);
+    key = current(k, "sig");
+    assert(key && key->jwk);
+    *ret_kid = key->kid;
+    return load(key, ret);
+}
+
+static void empty(agent_keys *k) {
+    for (size_t i = 0; i < k->n; i++) {
+        free(k->keys[i].kid);
+        (void) secret_free(k->keys[i].jwk);
+    }
+    json_decref(k->public_set);
 }
 
 agent_keys *agent_keys_free(agent_keys *k) {
     if (!k)
         return NULL;
 
-    for (size_t i = 0; i < k->n; i++) {
-        free(k->keys[i].kid);
-        (void) secret_free(k->keys[i].jwk);
-    }
-    json_decref(k->public_set);
+    empty(k);
     free(k);
     return NULL;
+}
+
+void agent_keys_replace(agent_keys *k, agent_keys *with) {
+    assert(k);
+    assert(with);
+
+    empty(k);
+    *k = *with;
+    free(with);
 }
 
 const json_t *agent_keys_public(const agent_keys *k) {
     assert(k);
     return k->public_set;
+}
+
+size_t agent_keys_count(const agent_keys *k) {
+    assert(k);
+    return k->n;
+}
+
+agent_key_info agent_keys_get(const agent_keys *k, size_t i) {
+    const agent_key *key;
+
+    assert(k);
+    assert(i < k->n);
+
+    key = &k->keys[i];
+    return (agent_key_info){
+        .kid = key->kid,
+        .use = key->use,
+        .is_current = key == current(k, key->use),
+        .made = key->made,
+        .ends = key->ends,
+    };
 }

@@ -140,30 +140,109 @@ typedef struct relay_header {
 void relay_respond(relay_request *q, int status, const char *content_type,
                    const relay_header *headers, size_t n_headers, const void *body, size_t size);
 
-/* ---- The agent's keys and sealed requests ------------------------------------------------------
- * RFC 7516, 7517, 7518; kid is the RFC 7638 thumbprint. */
+/* ---- The agent's keys, sealed requests, receipts -------------------------------------------------
+ * RFC 7516, 7517, 7518; kid is the RFC 7638 thumbprint.
+ *
+ * One key of each use is current: portals seal to the one, the agent signs with the other. A key
+ * that was replaced opens (or verifies) for a grace period longer, and no key does so beyond its
+ * end. */
 
 typedef struct agent_keys agent_keys;
 
-/* Reads the keys from `path` (a JWK set with the private halves, mode 0600), or makes two EC P-256
- * keys, one for encryption and one for signing, and writes them there, where the file does not
- * exist. Blocks (disk): before the loop runs. Logs 31004, 31018, 31005 when it makes keys.
+#define AGENT_KEYS_SEAL_SIZE 32
+
+#define AGENT_KEYS_LIFETIME (180 * USEC_PER_DAY)
+#define AGENT_KEYS_ROLL_AFTER (150 * USEC_PER_DAY)
+#define AGENT_KEYS_GRACE (30 * USEC_PER_DAY)
+
+/* Where the keys are, and how long they live. All borrowed. */
+typedef struct agent_keys_options {
+    const char *path; /* a JWK set with the private halves, mode 0600 */
+    const secret
+        *seal; /* AGENT_KEYS_SEAL_SIZE bytes that the file is encrypted with; NULL: it isn't */
+    usec_t lifetime;   /* from a key's making to its end */
+    usec_t roll_after; /* from a key's making to its replacement */
+    usec_t grace;      /* from a key's replacement to its end, where that is earlier */
+} agent_keys_options;
+
+/* Reads the keys; makes them, one for encryption and one for signing, where the file does not
+ * exist; replaces those that are due; drops those that ended; encrypts the file where it was not.
+ * So it is for the start and for every now and then. `now` is of CLOCK_REALTIME.
  *
- * Returns 0, or negative errno with a malloc(3)ed text for people in *ret_why. */
-int agent_keys_open(const char *path, agent_keys **ret, char **ret_why);
+ * Blocks (disk, and a lock against others who do the same): before the loop runs, or in a worker.
+ * Logs 31004, 31018, 31005, 35050.
+ *
+ * Returns 0, and then there may be a malloc(3)ed text in *ret_why all the same: the keys are good,
+ * but what was due could not be done. Or negative errno with a text. */
+int agent_keys_open(const agent_keys_options *options, usec_t now, agent_keys **ret,
+                    char **ret_why);
+
+/* The same while the agent runs: where the file has gone, no keys are made in its place, and the
+ * answer is -ENOENT. */
+int agent_keys_tend(const agent_keys_options *options, usec_t now, agent_keys **ret,
+                    char **ret_why);
+
+/* Reads the keys and changes nothing. Returns 0, or negative errno with a text. */
+int agent_keys_read(const agent_keys_options *options, agent_keys **ret, char **ret_why);
+
+/* Replaces both current keys now. Blocks and logs as agent_keys_open(). Returns 0, or negative
+ * errno with a text; the old keys stand then. */
+int agent_keys_rotate(const agent_keys_options *options, usec_t now, agent_keys **ret,
+                      char **ret_why);
+
+/* Drops a key that was replaced, before its end. Returns 0; -ENOENT; -EBUSY for a current one; or
+ * another negative errno; with a text. */
+int agent_keys_retire(const agent_keys_options *options, const char *kid, agent_keys **ret,
+                      char **ret_why);
+
 agent_keys *agent_keys_free(agent_keys *k);
 
-/* The public halves as a JWK set, for GET /v1/keys: kty, crv, x, y, use, alg, kid. Borrowed. */
+/* Puts other keys in the place of these, for everyone who holds `k`. Takes `with` over. */
+void agent_keys_replace(agent_keys *k, agent_keys *with);
+
+/* The public halves as a JWK set, for GET /v1/keys: kty, crv, x, y, use, alg, kid; the current ones
+ * first. Borrowed. */
 const json_t *agent_keys_public(const agent_keys *k);
 
+typedef struct agent_key_info {
+    const char *kid; /* borrowed */
+    const char *use; /* "enc", "sig" */
+    bool is_current;
+    usec_t made, ends; /* CLOCK_REALTIME */
+} agent_key_info;
+
+size_t agent_keys_count(const agent_keys *k);
+agent_key_info agent_keys_get(const agent_keys *k, size_t i);
+
 /* Opens a sealed request. Allowed: compact JWE; `alg` ECDH-ES+A256KW or ECDH-ES; `enc` A256GCM;
- * `kid` one of ours; typ, cty, epk, apu, apv; any other header parameter is refused before libjose
- * sees it. The plain text is a secret.
+ * `kid` one of ours that has not ended `now` (CLOCK_REALTIME); typ, cty, epk, apu, apv; any other
+ * header parameter is refused before libjose sees it. The plain text is a secret.
  *
  * Returns 0; or -EBADMSG with a static text in *ret_why that says what is wrong, for people, and
  * never quotes the input; or -ENOMEM. Logs nothing. */
-int agent_keys_open_sealed(const agent_keys *k, const char *jwe, size_t size, secret **ret,
-                           const char **ret_why);
+int agent_keys_open_sealed(const agent_keys *k, const char *jwe, size_t size, usec_t now,
+                           secret **ret, const char **ret_why);
+
+/* The receipt for an answer: a detached JWS (RFC 7515 appendix F) of the current signing key over
+ * the body, ES256; the protected header says kid, iat and, where `id` is not NULL, jti.
+ * malloc(3)ed. Returns 0 or -ENOMEM. Logs nothing. */
+int agent_keys_sign(const agent_keys *k, const char *id, usec_t now, const void *body, size_t size,
+                    char **ret);
+
+/* What a receipt says. */
+typedef struct receipt_info {
+    char *kid;
+    char *id; /* jti; NULL: none */
+    usec_t issued;
+} receipt_info;
+
+void receipt_info_done(receipt_info *r);
+
+/* Looks whether one of the keys (a JWK set's text, as GET /v1/keys has it) signed `text`, a
+ * receipt, over the body. Returns 0; -EBADMSG with a static text in *ret_why; -ENOMEM. Logs
+ * nothing. */
+int receipt_verify(const char *text, const void *body, size_t size, const char *keys,
+                   size_t keys_size, receipt_info *ret, const char **ret_why);
 
 /* ---- Token issuers ------------------------------------------------------------------------------
  * OpenID Connect Discovery 1.0, RFC 7517, RFC 7519, RFC 8725; Entra's v1 and v2 access tokens. */

@@ -133,8 +133,8 @@ static int refuse(const char *why, const char **ret_why) {
     return -EBADMSG;
 }
 
-int agent_keys_open_sealed(const agent_keys *k, const char *jwe, size_t size, secret **ret,
-                           const char **ret_why) {
+int agent_keys_open_sealed(const agent_keys *k, const char *jwe, size_t size, usec_t now,
+                           secret **ret, const char **ret_why) {
     _cleanup_(json_freep) json_t *header = NULL, *key = NULL;
     compact_part parts[PARTS];
     bool wraps = false;
@@ -165,9 +165,11 @@ int agent_keys_open_sealed(const agent_keys *k, const char *jwe, size_t size, se
     if (why)
         return refuse(why, ret_why);
 
-    r = agent_keys_get_private(k, json_get_string(header, "kid"), &key);
+    r = agent_keys_get_private(k, json_get_string(header, "kid"), now, &key);
     if (r == -ENOENT)
         return refuse("the header's kid is not that of a key of this agent", ret_why);
+    if (r == -EKEYEXPIRED)
+        return refuse("the header's kid is that of a key which has ended", ret_why);
     if (r < 0)
         return r;
 

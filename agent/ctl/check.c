@@ -21,9 +21,6 @@
 #define CONTROLLERS_PATIENCE (30 * USEC_PER_SEC)
 #define CALL_PATIENCE (20 * USEC_PER_SEC)
 
-/* Where systemd keeps the credentials of the running service (systemd.exec(5)). */
-#define SERVICE_CREDENTIALS "/run/credentials/writebackd.service"
-
 typedef enum check_stage {
     STAGE_CONFIGURATION,
     STAGE_DIRECTORY,
@@ -132,8 +129,8 @@ static int load_configuration(check *c) {
     const char *cure = "Mend that; writebackd.conf(5) has all settings";
     int r;
 
-    if (!getenv("CREDENTIALS_DIRECTORY") && access(SERVICE_CREDENTIALS, X_OK) == 0)
-        (void) setenv("CREDENTIALS_DIRECTORY", SERVICE_CREDENTIALS, 0);
+    if (!getenv("CREDENTIALS_DIRECTORY") && access(CTL_SERVICE_CREDENTIALS, X_OK) == 0)
+        (void) setenv("CREDENTIALS_DIRECTORY", CTL_SERVICE_CREDENTIALS, 0);
 
     r = config_load(path, &c->config, &why);
     if (r == 0) {

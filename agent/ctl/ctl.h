@@ -9,13 +9,18 @@
 
 /* What was given on the command line. */
 typedef struct ctl_options {
-    const char *health; /* address of the health endpoint; NULL: as configured */
-    const char *config; /* NULL: the default, which may be missing */
-    const char *user;   /* of check; NULL: none */
+    const char *health;  /* address of the health endpoint; NULL: as configured */
+    const char *config;  /* NULL: the default, which may be missing */
+    const char *user;    /* of check; NULL: none */
+    const char *keys;    /* of verify: a file or an https:// address */
+    const char *receipt; /* of verify */
     bool json;
     char **arguments; /* behind the subcommand */
     int n_arguments;
 } ctl_options;
+
+/* Where systemd keeps the credentials of the running service (systemd.exec(5)). */
+#define CTL_SERVICE_CREDENTIALS "/run/credentials/writebackd.service"
 
 /* Exit status; the manual tells the meanings. */
 #define CTL_NOT_REACHABLE 2
@@ -32,6 +37,8 @@ typedef struct ctl_options {
 int ctl_status(const ctl_options *options);
 int ctl_explain(const ctl_options *options);
 int ctl_check(const ctl_options *options);
+int ctl_keys(const ctl_options *options);
+int ctl_verify(const ctl_options *options);
 
 /* ---- config.c -------------------------------------------------------------------------------- */
 

@@ -14,9 +14,8 @@ static const struct {
     const char *name;
     int (*run)(const ctl_options *options);
 } commands[] = {
-    {"status", ctl_status},
-    {"explain", ctl_explain},
-    {"check", ctl_check},
+    {"status", ctl_status}, {"explain", ctl_explain}, {"check", ctl_check},
+    {"keys", ctl_keys},     {"verify", ctl_verify},
 };
 
 static void print_help(void) {
@@ -31,6 +30,12 @@ static void print_help(void) {
         "                     without it, all events\n"
         "  check              goes the way to the directory step by step, changes nothing, and says\n"
         "                     what would mend what is wrong; needs the agent's credentials, so root\n"
+        "  keys list          the agent's keys: current and replaced ones, and when they end\n"
+        "  keys rotate        replaces them now; a running agent takes the new ones over\n"
+        "  keys retire KEY    drops a replaced key before its time\n"
+        "  keys export        the public keys, as GET /v1/keys has them\n"
+        "  verify FILE        whether the receipt of an answer fits its body, FILE (- is standard\n"
+        "                     input), with --receipt=TEXT --keys=FILE|https://ADDRESS\n"
         "\n"
         "Options\n"
         "  --health=ADDRESS   where the agent serves its health: HOST:PORT or a Unix socket\n"
@@ -45,6 +50,7 @@ static void print_help(void) {
         "Exit status of status: 0 all is well, 1 something fails or warns, 2 not reachable.\n"
         "Exit status of check: 0 all is well, else the first stage that fails: 78 configuration,\n"
         "3 directory, 4 the agent's account, 5 policy hints, 6 user, 7 rights.\n"
+        "Of verify: 0 the receipt is good, 1 it is not.\n"
         "The manual: man writebackctl");
 }
 
@@ -58,6 +64,8 @@ int main(int argc, char **argv) {
         {"health", required_argument, NULL, 'H'},
         {"config", required_argument, NULL, 'c'},
         {"user", required_argument, NULL, 'u'},
+        {"keys", required_argument, NULL, 'k'},
+        {"receipt", required_argument, NULL, 'r'},
         {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},
@@ -80,6 +88,12 @@ int main(int argc, char **argv) {
             break;
         case 'j':
             options.json = true;
+            break;
+        case 'k':
+            options.keys = optarg;
+            break;
+        case 'r':
+            options.receipt = optarg;
             break;
         case 'h':
             print_help();

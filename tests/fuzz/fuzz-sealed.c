@@ -23,10 +23,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *why = NULL;
     int r;
 
-    if (!keys && agent_keys_parse(key_set, sizeof(key_set) - 1, &keys, &why) < 0)
+    if (!keys && agent_keys_parse(key_set, sizeof(key_set) - 1, USEC_PER_DAY, &keys, &why) < 0)
         abort();
 
-    r = agent_keys_open_sealed(keys, (const char *) data, size, &plain, &why);
+    r = agent_keys_open_sealed(keys, (const char *) data, size, 0, &plain, &why);
     if ((r == 0) != (plain != NULL) || (r < 0 && !why))
         abort();
     return 0;

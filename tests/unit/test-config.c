@@ -182,6 +182,16 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
          "28: Interval=2 fortnights: expected is a time between 10s and 1d, such as 5min"},
         {"Interval=2 min", "Interval=1s", "28: Interval=1s: expected is a time between"},
         {"Url=https://health", "Url=http://health", "27: Url=http://health.example/report: expec"},
+        {"[Authorization]", "[Keys]\nLifetime=180\n[Authorization]",
+         "23: Lifetime=180: expected is a span of time such as 180d"},
+        {"[Authorization]", "[Keys]\nRollAfter=0d\n[Authorization]",
+         "23: RollAfter=0d: expected is a span of time"},
+        {"[Authorization]", "[Keys]\nGrace=31d\n[Authorization]",
+         "22: [Keys]: RollAfter= and Grace= together are longer than Lifetime="},
+        {"[Authorization]", "[Keys]\nSealCredential=nowhere\n[Authorization]",
+         "23: SealCredential=nowhere: the credential "},
+        {"[Authorization]", "[Keys]\nSealCredential=bind-password\n[Authorization]",
+         "22: SealCredential=: the credential does not hold 32 bytes in base64"},
         {"=0000", "=x000",
          "23: AllowedClients=: x0000000-0000-0000-0000-000000000001 is no application id"},
         {"AccountRate=5/h", "AccountRate=5", "24: AccountRate=5: expected is a number per time"},
@@ -249,6 +259,28 @@ static void each_domain_has_its_own_account_base_and_controllers(void **state) {
     assert_true(c->directories[1].discovers);
 }
 
+static void keys_have_a_life_and_a_seal_where_one_is_given(void **state) {
+    _cleanup_(config_freep) config *plain = NULL, *sealed = NULL;
+    _cleanup_free_ char *text = with("[Authorization]", "[Keys]\nLifetime=52w\nRollAfter=36h\n"
+                                                        "Grace=90min\n[Authorization]");
+    _cleanup_free_ char *why = NULL;
+
+    (void) state;
+
+    assert_int_equal(load("e.conf", good, &plain, &why), 0);
+    assert_int_equal(plain->keys_lifetime, 180 * USEC_PER_DAY);
+    assert_int_equal(plain->keys_roll_after, 150 * USEC_PER_DAY);
+    assert_int_equal(plain->keys_grace, 30 * USEC_PER_DAY);
+    assert_null(plain->keys_seal);
+
+    write_file("state-key", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n");
+    assert_int_equal(load("e.conf", text, &sealed, &why), 0);
+    assert_int_equal(sealed->keys_lifetime, 364 * USEC_PER_DAY);
+    assert_int_equal(sealed->keys_roll_after, 36 * USEC_PER_HOUR);
+    assert_int_equal(sealed->keys_grace, 90 * USEC_PER_MINUTE);
+    assert_string_equal(secret_data(sealed->keys_seal), "0123456789abcdef0123456789abcdef");
+}
+
 static void a_line_too_long_is_refused_not_cut(void **state) {
     _cleanup_free_ char *text = NULL, *why = NULL;
     config *c = NULL;
@@ -293,6 +325,7 @@ int main(void) {
         cmocka_unit_test(what_is_wrong_is_told_with_line_and_cure),
         cmocka_unit_test(dns_is_asked_where_no_controller_is_named_or_it_is_wished),
         cmocka_unit_test(each_domain_has_its_own_account_base_and_controllers),
+        cmocka_unit_test(keys_have_a_life_and_a_seal_where_one_is_given),
         cmocka_unit_test(a_line_too_long_is_refused_not_cut),
         cmocka_unit_test(a_drop_in_replaces_and_is_named_in_errors),
         cmocka_unit_test(a_missing_file_is_named),

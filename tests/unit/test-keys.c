@@ -33,13 +33,34 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static agent_keys *open_keys(const char *path) {
+/* 2023-11-14T22:13:20Z: the first start. */
+#define START ((usec_t) 1700000000 * USEC_PER_SEC)
+#define DAY(n) (START + (n) *USEC_PER_DAY)
+
+static agent_keys_options options_for(const char *path) {
+    return (agent_keys_options){
+        .path = path,
+        .lifetime = AGENT_KEYS_LIFETIME,
+        .roll_after = AGENT_KEYS_ROLL_AFTER,
+        .grace = AGENT_KEYS_GRACE,
+    };
+}
+
+static agent_keys *open_keys_at(const agent_keys_options *options, usec_t now) {
     _cleanup_free_ char *why = NULL;
     agent_keys *keys = NULL;
+    int r = agent_keys_open(options, now, &keys, &why);
 
-    assert_int_equal(agent_keys_open(path, &keys, &why), 0);
-    assert_null(why);
+    if (why)
+        fail_msg("%s", why);
+    assert_int_equal(r, 0);
     return keys;
+}
+
+static agent_keys *open_keys(const char *path) {
+    const agent_keys_options options = options_for(path);
+
+    return open_keys_at(&options, START);
 }
 
 static const char *member(const json_t *set, size_t i, const char *name) {
@@ -99,11 +120,12 @@ static void second_start_finds_the_same_keys(void **state) {
 /* Opens what must not be opened, and looks that the file is left alone. */
 static void assert_refused(const char *path, int expected, const char *expected_why) {
     _cleanup_(secret_freep) secret *before = NULL, *after = NULL;
+    const agent_keys_options options = options_for(path);
     _cleanup_free_ char *why = NULL;
     agent_keys *keys = NULL;
 
     assert_int_equal(file_read(path, 1 << 20, &before), 0);
-    assert_int_equal(agent_keys_open(path, &keys, &why), expected);
+    assert_int_equal(agent_keys_open(&options, START, &keys, &why), expected);
     assert_string_equal(why, expected_why);
     assert_int_equal(file_read(path, 1 << 20, &after), 0);
     assert_true(secret_equal(before, after));
@@ -220,13 +242,377 @@ static void one_kind_of_key_is_not_enough(void **state) {
 
 static void missing_folder_is_told(void **state) {
     _cleanup_free_ char *path = scratch_path("nowhere/keys.json"), *why = NULL, *expected = NULL;
+    const agent_keys_options options = options_for(path);
     agent_keys *keys = NULL;
 
     (void) state;
 
-    assert_int_equal(agent_keys_open(path, &keys, &why), -ENOENT);
-    expected = format("%s cannot be written: No such file or directory", path);
+    assert_int_equal(agent_keys_open(&options, START, &keys, &why), -ENOENT);
+    expected = format("%s cannot be opened: No such file or directory", scratch_path("nowhere"));
     assert_string_equal(why, expected);
+}
+
+/* ---- Keys with a life ------------------------------------------------------------------------- */
+
+/* A request sealed to the key `kid` of these. */
+static char *seal_to(const agent_keys *keys, const char *kid) {
+    const json_t *list = json_object_get(agent_keys_public(keys), "keys");
+
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        _cleanup_free_ char *text = json_to_text(json_array_get(list, i)), *template = NULL;
+
+        if (strcmp(member(agent_keys_public(keys), i, "kid"), kid) != 0)
+            continue;
+        scratch_write("to.jwk", text);
+        scratch_write("plain", "{}");
+        template = format("{\"protected\":{\"kid\":\"%s\",\"alg\":\"ECDH-ES+A256KW\","
+                          "\"enc\":\"A256GCM\"}}",
+                          kid);
+        scratch_write("template", template);
+        return command("jose jwe enc -i template -k to.jwk -I plain -c");
+    }
+    fail_msg("no key %s", kid);
+    return NULL;
+}
+
+static void assert_opens(const agent_keys *keys, const char *jwe, usec_t now,
+                         const char *expected) {
+    _cleanup_(secret_freep) secret *plain = NULL;
+    const char *why = NULL;
+    int r = agent_keys_open_sealed(keys, jwe, strlen(jwe), now, &plain, &why);
+
+    if (expected) {
+        assert_int_equal(r, -EBADMSG);
+        assert_string_equal(why, expected);
+    } else {
+        if (r < 0)
+            fail_msg("%s", why);
+        assert_string_equal(secret_data(plain), "{}");
+    }
+}
+
+/* The kid of the first published key of this use. */
+static char *first(const agent_keys *keys, const char *use) {
+    const json_t *set = agent_keys_public(keys);
+
+    for (size_t i = 0;; i++)
+        if (strcmp(member(set, i, "use"), use) == 0)
+            return strdup(member(set, i, "kid"));
+}
+
+static void keys_are_replaced_on_the_right_day_and_the_new_ones_come_first(void **state) {
+    _cleanup_free_ char *path = scratch_path("roll.json");
+    const agent_keys_options options = options_for(path);
+    _cleanup_(agent_keys_freep) agent_keys *made = open_keys_at(&options, START), *before = NULL,
+                                           *after = NULL, *again = NULL;
+    _cleanup_free_ char *old_enc = first(made, "enc"), *old_sig = first(made, "sig"),
+                        *new_enc = NULL, *new_sig = NULL;
+
+    (void) state;
+
+    before = open_keys_at(&options, DAY(150) - USEC_PER_SEC);
+    assert_true(json_equal(agent_keys_public(made), agent_keys_public(before)));
+
+    after = open_keys_at(&options, DAY(150));
+    new_enc = first(after, "enc");
+    new_sig = first(after, "sig");
+    assert_int_equal(agent_keys_count(after), 4);
+    assert_string_not_equal(new_enc, old_enc);
+    assert_string_not_equal(new_sig, old_sig);
+    assert_string_equal(member(agent_keys_public(after), 0, "kid"), new_enc);
+    assert_string_equal(member(agent_keys_public(after), 1, "kid"), new_sig);
+    for (size_t i = 0; i < 4; i++) {
+        agent_key_info key = agent_keys_get(after, i);
+
+        assert_int_equal(key.is_current, i < 2);
+        assert_int_equal(key.made, i < 2 ? DAY(150) : START);
+        assert_int_equal(key.ends, i < 2 ? DAY(330) : DAY(180));
+    }
+
+    again = open_keys_at(&options, DAY(150) + USEC_PER_SEC);
+    assert_true(json_equal(agent_keys_public(after), agent_keys_public(again)));
+}
+
+static void replaced_key_opens_requests_through_its_grace_and_not_a_second_longer(void **state) {
+    _cleanup_free_ char *path = scratch_path("grace.json");
+    const agent_keys_options options = options_for(path);
+    _cleanup_(agent_keys_freep) agent_keys *made = open_keys_at(&options, START), *rolled = NULL,
+                                           *later = NULL;
+    _cleanup_free_ char *old = first(made, "enc"), *jwe = seal_to(made, old), *new = NULL,
+                        *fresh = NULL;
+
+    (void) state;
+
+    rolled = open_keys_at(&options, DAY(150));
+    new = first(rolled, "enc");
+    fresh = seal_to(rolled, new);
+    assert_opens(rolled, jwe, DAY(150), NULL);
+    assert_opens(rolled, fresh, DAY(150), NULL);
+    assert_opens(rolled, jwe, DAY(180) - 1, NULL);
+    assert_opens(rolled, jwe, DAY(180), "the header's kid is that of a key which has ended");
+
+    later = open_keys_at(&options, DAY(180));
+    assert_int_equal(agent_keys_count(later), 2);
+    assert_opens(later, jwe, DAY(180), "the header's kid is not that of a key of this agent");
+    assert_opens(later, fresh, DAY(180), NULL);
+}
+
+static void grace_can_be_shorter_than_the_life_that_is_left(void **state) {
+    _cleanup_free_ char *path = scratch_path("short.json");
+    agent_keys_options options = options_for(path);
+    _cleanup_(agent_keys_freep) agent_keys *made = NULL, *rolled = NULL;
+
+    (void) state;
+
+    options.grace = USEC_PER_HOUR;
+    made = open_keys_at(&options, START);
+    rolled = open_keys_at(&options, DAY(150));
+    assert_int_equal(agent_keys_get(rolled, 2).ends, DAY(150) + USEC_PER_HOUR);
+}
+
+static void replaced_signing_key_is_published_and_cannot_sign(void **state) {
+    _cleanup_free_ char *path = scratch_path("signing.json");
+    const agent_keys_options options = options_for(path);
+    _cleanup_(agent_keys_freep) agent_keys *made = open_keys_at(&options, START), *rolled = NULL;
+    _cleanup_free_ char *old = first(made, "sig");
+    _cleanup_(json_freep) json_t *set = NULL;
+    const json_t *list;
+    bool published = false;
+
+    (void) state;
+
+    rolled = open_keys_at(&options, DAY(150));
+    for (size_t i = 0; i < agent_keys_count(rolled); i++)
+        published |= strcmp(member(agent_keys_public(rolled), i, "kid"), old) == 0;
+    assert_true(published);
+
+    set = load(path);
+    list = json_object_get(set, "keys");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *jwk = json_array_get(list, i);
+
+        assert_int_equal(!json_object_get(jwk, "d"), strcmp(json_get_string(jwk, "kid"), old) == 0);
+    }
+}
+
+static void key_that_nobody_replaced_opens_nothing_after_its_end(void **state) {
+    _cleanup_free_ char *path = scratch_path("expired.json");
+    const agent_keys_options options = options_for(path);
+    _cleanup_(agent_keys_freep) agent_keys *made = open_keys_at(&options, START);
+    _cleanup_free_ char *kid = first(made, "enc"), *jwe = seal_to(made, kid);
+
+    (void) state;
+
+    assert_opens(made, jwe, DAY(180) - 1, NULL);
+    assert_opens(made, jwe, DAY(180), "the header's kid is that of a key which has ended");
+}
+
+/* A clock that was years ahead for a while must not leave keys that never end. */
+static void keys_from_the_future_are_replaced(void **state) {
+    _cleanup_free_ char *path = scratch_path("future.json");
+    const agent_keys_options options = options_for(path);
+    _cleanup_(agent_keys_freep) agent_keys *early = open_keys_at(&options, DAY(5000)),
+                                           *now = open_keys_at(&options, START), *later = NULL;
+
+    (void) state;
+
+    assert_int_equal(agent_keys_count(now), 4);
+    assert_int_equal(agent_keys_get(now, 0).made, START);
+    assert_int_equal(agent_keys_get(now, 2).ends, DAY(30));
+    later = open_keys_at(&options, DAY(30));
+    assert_int_equal(agent_keys_count(later), 2);
+}
+
+static void keys_of_the_first_version_get_an_end(void **state) {
+    _cleanup_free_ char *path = scratch_path("old.json");
+    const agent_keys_options options = options_for(path);
+    _cleanup_(agent_keys_freep) agent_keys *made = open_keys_at(&options, START), *read = NULL,
+                                           *rolled = NULL;
+    _cleanup_(json_freep) json_t *set = load(path);
+
+    (void) state;
+
+    for (size_t i = 0; i < 2; i++)
+        (void) json_object_del(json_array_get(json_object_get(set, "keys"), i), "exp");
+    save(path, set);
+
+    read = open_keys_at(&options, DAY(1));
+    assert_int_equal(agent_keys_get(read, 0).ends, DAY(180));
+    assert_true(json_equal(agent_keys_public(made), agent_keys_public(read)));
+    rolled = open_keys_at(&options, DAY(200));
+    assert_int_equal(agent_keys_count(rolled), 2);
+}
+
+static void rotating_by_hand_replaces_at_once_and_loses_nothing(void **state) {
+    _cleanup_free_ char *path = scratch_path("by-hand.json"), *why = NULL;
+    const agent_keys_options options = options_for(path);
+    _cleanup_(agent_keys_freep) agent_keys *made = open_keys_at(&options, START);
+    _cleanup_free_ char *old = first(made, "enc"), *jwe = seal_to(made, old);
+    agent_keys *rotated = NULL;
+
+    (void) state;
+
+    assert_int_equal(agent_keys_rotate(&options, DAY(1), &rotated, &why), 0);
+    assert_int_equal(agent_keys_count(rotated), 4);
+    assert_int_equal(agent_keys_get(rotated, 2).ends, DAY(31));
+
+    /* As a running agent takes them over. */
+    agent_keys_replace(made, rotated);
+    assert_int_equal(agent_keys_count(made), 4);
+    assert_opens(made, jwe, DAY(1), NULL);
+}
+
+static void only_replaced_keys_can_be_retired(void **state) {
+    _cleanup_free_ char *path = scratch_path("retire.json"), *why = NULL, *expected = NULL;
+    const agent_keys_options options = options_for(path);
+    _cleanup_(agent_keys_freep) agent_keys *made = open_keys_at(&options, START), *rotated = NULL,
+                                           *left = NULL, *none = NULL;
+    _cleanup_free_ char *old = first(made, "enc"), *jwe = seal_to(made, old);
+
+    (void) state;
+
+    assert_int_equal(agent_keys_retire(&options, old, &none, &why), -EBUSY);
+    expected = format("key %s is in use; rotate the keys first", old);
+    assert_string_equal(why, expected);
+    free(TAKE_PTR(why));
+
+    assert_int_equal(agent_keys_rotate(&options, DAY(1), &rotated, &why), 0);
+    assert_int_equal(agent_keys_retire(&options, old, &left, &why), 0);
+    assert_int_equal(agent_keys_count(left), 3);
+    assert_opens(left, jwe, DAY(1), "the header's kid is not that of a key of this agent");
+    assert_int_equal(agent_keys_retire(&options, old, &none, &why), -ENOENT);
+}
+
+static void rotating_without_end_is_refused_before_the_file_is_spoilt(void **state) {
+    _cleanup_free_ char *path = scratch_path("many.json"), *why = NULL;
+    const agent_keys_options options = options_for(path);
+    int r = 0;
+
+    (void) state;
+
+    (void) agent_keys_free(open_keys_at(&options, START));
+    for (int i = 0; i < 16 && r == 0; i++) {
+        agent_keys *keys = NULL;
+
+        r = agent_keys_rotate(&options, DAY(1), &keys, &why);
+        (void) agent_keys_free(keys);
+    }
+    assert_int_equal(r, -E2BIG);
+    assert_non_null(strstr(why, "there are 32 keys already"));
+    (void) agent_keys_free(open_keys_at(&options, DAY(1)));
+}
+
+static void keys_that_are_due_but_cannot_be_written_stay_in_use(void **state) {
+    _cleanup_free_ char *first_path = scratch_path("small.json"), *name = format("%0250d", 0),
+                        *path = scratch_path(name), *why = NULL;
+    const agent_keys_options first_options = options_for(first_path), options = options_for(path);
+    _cleanup_(agent_keys_freep) agent_keys *made = open_keys_at(&first_options, START),
+                                           *kept = NULL;
+    _cleanup_free_ char *kid = first(made, "enc"), *jwe = seal_to(made, kid);
+
+    (void) state;
+
+    /* A name that leaves no room for that of the temporary file beside it: root cannot write it
+     * either. */
+    free(command("cp -p small.json %s", name));
+    assert_int_equal(agent_keys_open(&options, DAY(150), &kept, &why), 0);
+    assert_non_null(strstr(why, "cannot be written: File name too long"));
+    assert_int_equal(agent_keys_count(kept), 2);
+    assert_opens(kept, jwe, DAY(150), NULL);
+}
+
+static void running_agent_makes_no_keys_where_theirs_have_gone(void **state) {
+    _cleanup_free_ char *path = scratch_path("gone.json"), *why = NULL;
+    const agent_keys_options options = options_for(path);
+    agent_keys *keys = NULL;
+
+    (void) state;
+
+    (void) agent_keys_free(open_keys_at(&options, START));
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(agent_keys_tend(&options, START, &keys, &why), -ENOENT);
+    assert_non_null(strstr(why, "has gone"));
+    assert_int_equal(remove(path), -1);
+}
+
+/* ---- Sealed at rest ---------------------------------------------------------------------------- */
+
+#define SEAL "0123456789abcdef0123456789abcdef"
+
+static secret *seal_of(const char *text) {
+    secret *s = NULL;
+
+    assert_int_equal(secret_new(text, AGENT_KEYS_SEAL_SIZE, &s), 0);
+    return s;
+}
+
+static void keys_are_sealed_as_soon_as_there_is_a_seal(void **state) {
+    _cleanup_free_ char *path = scratch_path("sealed.json"), *text = NULL, *opened = NULL;
+    agent_keys_options options = options_for(path);
+    _cleanup_(secret_freep) secret *seal = seal_of(SEAL);
+    _cleanup_(agent_keys_freep) agent_keys *plain = open_keys_at(&options, START), *sealed = NULL,
+                                           *again = NULL;
+    struct stat st;
+
+    (void) state;
+
+    options.seal = seal;
+    sealed = open_keys_at(&options, START);
+    again = open_keys_at(&options, START);
+    assert_true(json_equal(agent_keys_public(plain), agent_keys_public(sealed)));
+    assert_true(json_equal(agent_keys_public(plain), agent_keys_public(again)));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777U, 0600);
+
+    text = command("cat sealed.json");
+    assert_null(strstr(text, "\"d\""));
+    /* What opens it without the agent, as the manual says. */
+    scratch_write("seal.jwk",
+                  "{\"kty\":\"oct\",\"k\":\"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY\"}");
+    opened = command("jose jwe dec -i sealed.json -k seal.jwk");
+    assert_non_null(strstr(opened, "\"d\""));
+}
+
+static void sealed_keys_are_not_opened_by_another_host(void **state) {
+    _cleanup_free_ char *path = scratch_path("foreign.json"), *why = NULL;
+    agent_keys_options options = options_for(path);
+    _cleanup_(secret_freep) secret *seal = seal_of(SEAL), *other = seal_of("x" SEAL);
+    agent_keys *keys = NULL;
+
+    (void) state;
+
+    options.seal = seal;
+    (void) agent_keys_free(open_keys_at(&options, START));
+
+    options.seal = other;
+    assert_int_equal(agent_keys_open(&options, START, &keys, &why), -EKEYREJECTED);
+    assert_non_null(strstr(why, "was sealed with another credential than the one"));
+    free(TAKE_PTR(why));
+
+    options.seal = NULL;
+    assert_int_equal(agent_keys_open(&options, START, &keys, &why), -ENOKEY);
+    assert_non_null(strstr(why, "is sealed, and the credential that opens it was not given"));
+}
+
+static void sealed_keys_that_were_changed_are_refused(void **state) {
+    _cleanup_free_ char *path = scratch_path("changed.json"), *text = NULL, *why = NULL;
+    agent_keys_options options = options_for(path);
+    _cleanup_(secret_freep) secret *seal = seal_of(SEAL);
+    agent_keys *keys = NULL;
+
+    (void) state;
+
+    options.seal = seal;
+    (void) agent_keys_free(open_keys_at(&options, START));
+    text = command("cat changed.json");
+    text[100] = text[100] == 'A' ? 'B' : 'A';
+    scratch_write("changed.json", text);
+    assert_int_equal(agent_keys_open(&options, START, &keys, &why), -EKEYREJECTED);
+    free(TAKE_PTR(why));
+
+    scratch_write("changed.json", "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..A");
+    assert_int_equal(agent_keys_open(&options, START, &keys, &why), -EBADMSG);
+    assert_non_null(strstr(why, "it is neither JSON nor sealed by the agent"));
 }
 
 int main(void) {
@@ -239,6 +625,21 @@ int main(void) {
         cmocka_unit_test(half_of_another_key_is_refused),
         cmocka_unit_test(one_kind_of_key_is_not_enough),
         cmocka_unit_test(missing_folder_is_told),
+        cmocka_unit_test(keys_are_replaced_on_the_right_day_and_the_new_ones_come_first),
+        cmocka_unit_test(replaced_key_opens_requests_through_its_grace_and_not_a_second_longer),
+        cmocka_unit_test(grace_can_be_shorter_than_the_life_that_is_left),
+        cmocka_unit_test(replaced_signing_key_is_published_and_cannot_sign),
+        cmocka_unit_test(key_that_nobody_replaced_opens_nothing_after_its_end),
+        cmocka_unit_test(keys_from_the_future_are_replaced),
+        cmocka_unit_test(keys_of_the_first_version_get_an_end),
+        cmocka_unit_test(rotating_by_hand_replaces_at_once_and_loses_nothing),
+        cmocka_unit_test(only_replaced_keys_can_be_retired),
+        cmocka_unit_test(rotating_without_end_is_refused_before_the_file_is_spoilt),
+        cmocka_unit_test(keys_that_are_due_but_cannot_be_written_stay_in_use),
+        cmocka_unit_test(running_agent_makes_no_keys_where_theirs_have_gone),
+        cmocka_unit_test(keys_are_sealed_as_soon_as_there_is_a_seal),
+        cmocka_unit_test(sealed_keys_are_not_opened_by_another_host),
+        cmocka_unit_test(sealed_keys_that_were_changed_are_refused),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -19,6 +19,7 @@
 #include "relay/relay.h"
 #include "tests/unit/command.h"
 
+#define NOW ((usec_t) 1700000000 * USEC_PER_SEC)
 #define PLAIN "{\"jti\":\"one\",\"newPassword\":\"correct horse battery staple\"}"
 
 static agent_keys *keys;
@@ -26,12 +27,16 @@ static const char *kid;
 
 static int set_up(void **state) {
     _cleanup_free_ char *path = scratch_path("keys.json"), *why = NULL, *public = NULL;
+    const agent_keys_options options = {.path = path,
+                                        .lifetime = AGENT_KEYS_LIFETIME,
+                                        .roll_after = AGENT_KEYS_ROLL_AFTER,
+                                        .grace = AGENT_KEYS_GRACE};
 
     (void) state;
 
     json_set_alloc_funcs(malloc, secret_mfree);
     log_set_max_level(LOG_WARNING);
-    assert_int_equal(agent_keys_open(path, &keys, &why), 0);
+    assert_int_equal(agent_keys_open(&options, NOW, &keys, &why), 0);
     public = json_to_text(json_array_get(json_object_get(agent_keys_public(keys), "keys"), 0));
     kid =
         json_get_string(json_array_get(json_object_get(agent_keys_public(keys), "keys"), 0), "kid");
@@ -67,7 +72,7 @@ static void assert_opened(const char *jwe) {
     _cleanup_(secret_freep) secret *plain = NULL;
     const char *why = NULL;
 
-    assert_int_equal(agent_keys_open_sealed(keys, jwe, strlen(jwe), &plain, &why), 0);
+    assert_int_equal(agent_keys_open_sealed(keys, jwe, strlen(jwe), NOW, &plain, &why), 0);
     assert_string_equal(secret_data(plain), PLAIN);
 }
 
@@ -75,7 +80,7 @@ static void assert_refused(const char *jwe, size_t size, const char *expected) {
     secret *plain = NULL;
     const char *why = NULL;
 
-    assert_int_equal(agent_keys_open_sealed(keys, jwe, size, &plain, &why), -EBADMSG);
+    assert_int_equal(agent_keys_open_sealed(keys, jwe, size, NOW, &plain, &why), -EBADMSG);
     assert_string_equal(why, expected);
     assert_null(plain);
 }
@@ -315,7 +320,7 @@ static void change_of_any_character_is_refused(void **state) {
         const char *why = NULL;
 
         jwe[i] = was == 'B' ? 'C' : 'B';
-        assert_int_equal(agent_keys_open_sealed(keys, jwe, size, &plain, &why), -EBADMSG);
+        assert_int_equal(agent_keys_open_sealed(keys, jwe, size, NOW, &plain, &why), -EBADMSG);
         assert_non_null(why);
         assert_null(plain);
         jwe[i] = was;
@@ -380,7 +385,7 @@ static void opened_plain_text_leaves_no_copy_behind(void **state) {
     backwards = command("rev plain && mv usual plain");
     assert_int_equal(count_in_memory(backwards), 0);
 
-    assert_int_equal(agent_keys_open_sealed(keys, jwe, strlen(jwe), &plain, &why), 0);
+    assert_int_equal(agent_keys_open_sealed(keys, jwe, strlen(jwe), NOW, &plain, &why), 0);
     assert_int_equal(count_in_memory(backwards), 1);
     plain = secret_free(plain);
     assert_int_equal(count_in_memory(backwards), 0);
