@@ -371,6 +371,41 @@ static void read_directory(reader *r, config_section *s) {
     d->denied_targets = get_targets(r, s, "DeniedTargets");
 }
 
+static void pin_keys(reader *r, config_section *s, issuer_config *i) {
+    _cleanup_free_ char *path = get_text(r, s, "JwksFile");
+    const char *why = NULL;
+    int error;
+
+    if (!path || r->r < 0)
+        return;
+    if (i->metadata_url) {
+        fail(r, -EINVAL, &take(r, s, "JwksFile")->place,
+             "JwksFile=%s: with keys from a file none are fetched; take MetadataUrl= out", path);
+        return;
+    }
+
+    error = issuer_config_pin_keys(i, path, &why);
+    if (error < 0)
+        fail(r, error, &take(r, s, "JwksFile")->place, "JwksFile=%s: %s", path,
+             why ? why : strerror(-error));
+}
+
+static void complete_issuer(reader *r, config_section *s, issuer_config *i) {
+    const config *c = r->into;
+    const char *why = NULL;
+    int error = issuer_config_complete(i, &why);
+
+    if (error < 0)
+        fail(r, error, &take(r, s, "Url")->place, "Url=%s: %s", i->url,
+             why ? why : strerror(-error));
+    for (size_t k = 0; k + 1 < c->n_issuers; k++)
+        if (strcmp(c->issuers[k].url, i->url) == 0)
+            fail(
+                r, -EINVAL, &take(r, s, "Url")->place,
+                "Url=%s: [Issuer \"%s\"] has it already; list several values of `aud` in one Audience=",
+                i->url, c->issuers[k].name);
+}
+
 static void read_issuer(reader *r, config_section *s) {
     issuer_config *i = &r->into->issuers[r->into->n_issuers++];
 
@@ -384,8 +419,13 @@ static void read_issuer(reader *r, config_section *s) {
         fail(r, -EINVAL, &take(r, s, "Url")->place, "Url=%s: expected is an https:// address",
              i->url);
 
-    i->audience =
-        need_text(r, s, "Audience", "the token's `aud`: the application id of this agent's API");
+    i->audiences = get_list(r, s, "Audience", " \t\n");
+    if (!i->audiences)
+        fail(
+            r, -EINVAL, &s->place,
+            "[Issuer \"%s\"] has no Audience=; expected is the token's `aud`: the application id of "
+            "this agent's API",
+            i->name);
     i->tenant = get_text(r, s, "TenantId");
     i->metadata_url = get_text(r, s, "MetadataUrl");
     if (i->metadata_url && !is_https(i->metadata_url))
@@ -393,6 +433,9 @@ static void read_issuer(reader *r, config_section *s) {
              "MetadataUrl=%s: expected is an https:// address", i->metadata_url);
     i->ca_file = get_text(r, s, "CaFile");
     i->proxy = get_text(r, s, "Proxy");
+    pin_keys(r, s, i);
+    if (r->r == 0)
+        complete_issuer(r, s, i);
 }
 
 /* Leaves *ret as it is where the setting is not there. */

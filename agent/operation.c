@@ -752,28 +752,31 @@ static void on_verified(int r, const char *why, token_claims *claims, void *user
     look_into_ledger(op);
 }
 
-static issuer *find_issuer(const operation *op) {
+/* NULL with a reason where there is none. */
+static issuer *find_issuer(const operation *op, const char **ret_why) {
     const operations_context *context = &op->set->context;
     const secret *token = op->request.authorization;
     _cleanup_free_ char *url = NULL;
 
+    *ret_why = "authorization is no signed JWT that names its issuer";
     if (token_peek_issuer(secret_data(token), secret_size(token), &url) < 0)
         return NULL;
 
+    *ret_why = "authorization is a token of an issuer that this agent is not configured for";
     for (size_t i = 0; i < context->config->n_issuers; i++)
-        if (strcmp(issuer_url(context->issuers[i]), url) == 0)
+        if (issuer_speaks_for(context->issuers[i], url))
             return context->issuers[i];
 
     return NULL;
 }
 
 static void verify(operation *op) {
-    issuer *i = find_issuer(op);
+    const char *why;
+    issuer *i = find_issuer(op, &why);
     issuer_call *call = NULL;
 
     if (!i) {
-        refuse(op, OUTCOME_AUTH_TOKEN_ERROR,
-               "authorization is no access token of an issuer that this agent is configured for");
+        refuse(op, OUTCOME_AUTH_TOKEN_ERROR, why);
         return;
     }
     if (issuer_verify(i, op->request.authorization, on_verified, op, &call) < 0)

@@ -58,19 +58,6 @@ struct issuer {
     size_t n_waiting;
 };
 
-void issuer_config_done(issuer_config *c) {
-    assert(c);
-
-    free(c->name);
-    free(c->url);
-    free(c->audience);
-    free(c->tenant);
-    free(c->metadata_url);
-    free(c->ca_file);
-    free(c->proxy);
-    *c = (issuer_config){0};
-}
-
 /* ---- Verifying ------------------------------------------------------------------------------- */
 
 static int verify_with(const issuer *i, token *t, const json_t *jwk, token_claims *ret,
@@ -270,7 +257,7 @@ static void on_keys(const char *error, long status, const char *body, size_t siz
     if (!is_answered(i, "keys", error, status))
         return;
 
-    if (issuer_keys_parse(body, size, &keys, &why) < 0) {
+    if (issuer_keys_parse(body, size, i->config, &keys, &why) < 0) {
         fail_fetch(i, "keys: %s", why);
         return;
     }
@@ -300,7 +287,7 @@ static void on_metadata(const char *error, long status, const char *body, size_t
 
     /* OpenID Connect Discovery 1.0 section 4.3: else one issuer could speak for another. */
     name = json_get_string(metadata, "issuer");
-    if (!name || strcmp(name, i->config->url) != 0) {
+    if (!name || !issuer_config_names(i->config, name)) {
         fail_fetch(i, "metadata: it is of issuer %s, not %s", quote(name ? name : "(none)", buffer),
                    i->config->url);
         return;
@@ -357,7 +344,7 @@ int issuer_new_with_timing(sd_event *event, curl_glue *glue, const issuer_config
     assert(glue);
     assert(config);
     assert(config->url);
-    assert(config->audience);
+    assert(config->audiences);
     assert(timing);
     assert(ret);
 
@@ -375,6 +362,13 @@ int issuer_new_with_timing(sd_event *event, curl_glue *glue, const issuer_config
     i->metadata_url = make_metadata_url(config);
     if (!i->metadata_url)
         return -ENOMEM;
+
+    i->keys = json_incref(config->keys);
+    i->status.has_keys = i->keys != NULL;
+    if (i->keys) {
+        *ret = TAKE_PTR(i);
+        return 0;
+    }
 
     /* The first fetch begins with the next turn of the loop. */
     r = sd_event_add_time_relative(event, &i->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer,
@@ -420,6 +414,12 @@ const char *issuer_url(const issuer *i) {
     return i->config->url;
 }
 
+bool issuer_speaks_for(const issuer *i, const char *iss) {
+    assert(i);
+    assert(iss);
+    return issuer_config_speaks_for(i->config, iss);
+}
+
 /* Takes the token over. */
 static int wait_for_fetch(issuer *i, token *t, issuer_verified_fn verified, void *userdata,
                           issuer_call **ret) {
@@ -453,6 +453,8 @@ static int wait_for_fetch(issuer *i, token *t, issuer_verified_fn verified, void
 
 /* Whether the keys are being fetched, or may be fetched again for an unknown kid. */
 static bool may_get_keys(const issuer *i) {
+    if (i->config->keys)
+        return false;
     return !i->keys || i->request || i->n_waiting > 0 || i->asked == 0 ||
            now_monotonic() >= i->asked + i->timing->throttle;
 }

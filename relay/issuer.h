@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* How long an issuer waits for what; issuer_new() takes the default. Tests take shorter ones. */
+/* What an issuer is called, and how long it waits for what. issuer_new() takes the default; tests
+ * take shorter ones. */
 
 #include "relay/relay.h"
 
@@ -14,6 +15,12 @@ typedef struct issuer_timing {
     usec_t patience; /* how long a verification waits for keys */
     usec_t timeout;  /* of one HTTP request */
 } issuer_timing;
+
+/* The issuer's own name, in either form. */
+bool issuer_config_speaks_for(const issuer_config *c, const char *iss);
+
+/* The same of metadata and keys, which may have "{tenantid}" in the place of the tenant. */
+bool issuer_config_names(const issuer_config *c, const char *name);
 
 extern const issuer_timing issuer_timing_default;
 

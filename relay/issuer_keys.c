@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "relay/compact.h"
+#include "relay/issuer.h"
 
 #define RSA_BITS_MIN 2048
 
@@ -89,13 +90,21 @@ static bool is_sound(const json_t *jwk) {
     return is(jwk, "crv", "P-256");
 }
 
+/* Entra's keys of many tenants stand in one set, some of them for one tenant only. */
+static bool is_of(const json_t *jwk, const issuer_config *config) {
+    const char *name = json_get_string(jwk, "issuer");
+
+    return !config || !name || issuer_config_names(config, name);
+}
+
 /* Returns 1 where the key was taken, 0 where it was passed over, -ENOMEM. */
-static int take_key(json_t *keys, const json_t *jwk) {
+static int take_key(json_t *keys, const json_t *jwk, const issuer_config *config) {
     const char *kid = json_get_string(jwk, "kid");
     _cleanup_(json_freep) json_t *copy = NULL;
     int r;
 
-    if (!kid || json_object_get(keys, kid) || !fits_something(jwk) || !is_for_verifying(jwk))
+    if (!kid || json_object_get(keys, kid) || !fits_something(jwk) || !is_for_verifying(jwk) ||
+        !is_of(jwk, config))
         return 0;
 
     r = copy_public(jwk, &copy);
@@ -109,7 +118,8 @@ static int take_key(json_t *keys, const json_t *jwk) {
     return json_object_set(keys, kid, copy) < 0 ? -ENOMEM : 1;
 }
 
-int issuer_keys_parse(const char *text, size_t size, json_t **ret, const char **ret_why) {
+int issuer_keys_parse(const char *text, size_t size, const issuer_config *config, json_t **ret,
+                      const char **ret_why) {
     _cleanup_(json_freep) json_t *set = NULL, *keys = NULL;
     const json_t *list;
     json_t *jwk;
@@ -139,7 +149,7 @@ int issuer_keys_parse(const char *text, size_t size, json_t **ret, const char **
         return -ENOMEM;
 
     json_array_foreach(list, i, jwk) {
-        r = take_key(keys, jwk);
+        r = take_key(keys, jwk, config);
         if (r < 0)
             return r;
     }

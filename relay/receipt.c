@@ -124,7 +124,7 @@ int receipt_verify(const char *text, const void *body, size_t size, const char *
     r = read_header(parts, &header, ret_why);
     if (r < 0)
         return r;
-    r = issuer_keys_parse(keys, keys_size, &set, ret_why);
+    r = issuer_keys_parse(keys, keys_size, NULL, &set, ret_why);
     if (r < 0)
         return r;
 

@@ -252,14 +252,25 @@ typedef struct issuer issuer;
 typedef struct issuer_config {
     char *name;         /* of the section, for logs */
     char *url;          /* `iss`, compared as text */
-    char *audience;     /* `aud` must be or contain it */
+    char *url_v1;       /* another `iss`: Entra's in tokens of version 1; NULL: none */
+    char **audiences;   /* `aud` must be or contain one of them; NULL-terminated */
     char *tenant;       /* `tid` must be it; NULL: not looked at */
     char *metadata_url; /* NULL: url + "/.well-known/openid-configuration" */
+    json_t *keys;       /* pinned: nothing is fetched; NULL: none are */
     char *ca_file;
     char *proxy;
 } issuer_config;
 
 void issuer_config_done(issuer_config *c);
+
+/* Knows by the url which are Microsoft Entra's, of the global cloud and the national ones: fills in
+ * url_v1 and, where it is NULL, tenant. Returns 0; -EINVAL with a static text in *ret_why; -ENOMEM.
+ */
+int issuer_config_complete(issuer_config *c, const char **ret_why);
+
+/* Reads the keys from a file, a JWK set. Blocks for the disk. Returns 0, or negative errno with a
+ * static text in *ret_why. */
+int issuer_config_pin_keys(issuer_config *c, const char *path, const char **ret_why);
 
 /* What a verified token says. Strings are borrowed from the claims and may be NULL. */
 typedef struct token_claims {
@@ -267,7 +278,7 @@ typedef struct token_claims {
     const char *subject;   /* sub */
     const char *object_id; /* oid */
     const char *tenant;    /* tid */
-    const char *client;    /* azp, or appid in v1 tokens */
+    const char *client;    /* azp, appid in v1 tokens, client_id (RFC 9068) */
     const char *upn;       /* upn, else preferred_username */
     const char *onprem_sid;
     bool is_app; /* idtyp is "app"; without idtyp: no scp, and roles, and sub equals oid */
@@ -277,7 +288,7 @@ typedef struct token_claims {
 void token_claims_done(token_claims *c);
 bool token_claims_has_role(const token_claims *c, const char *role);          /* roles */
 bool token_claims_has_directory_role(const token_claims *c, const char *wid); /* wids */
-bool token_claims_has_scope(const token_claims *c, const char *scope);        /* scp */
+bool token_claims_has_scope(const token_claims *c, const char *scope);        /* scp, scope */
 
 /* Keys known or not, for health. */
 typedef struct issuer_status {
@@ -288,9 +299,10 @@ typedef struct issuer_status {
 
 typedef void (*issuer_state_fn)(const issuer_status *status, void *userdata);
 
-/* Copies nothing: `config` must live as long. Fetches at once and then daily; after a failure after
- * 1, 2, 5, 10, 30, 60 … s with jitter. Logs 31017 and, on a failure that is not the repetition of
- * the last, 32001. Returns 0 or negative errno. */
+/* Copies nothing: `config` must live as long. Where keys are pinned, nothing is fetched. Else
+ * fetches at once and then daily; after a failure after 1, 2, 5, 10, 30, 60 … s with jitter. Logs
+ * 31017 and, on a failure that is not the repetition of the last, 32001. Returns 0 or negative
+ * errno. */
 int issuer_new(sd_event *event, curl_glue *glue, const issuer_config *config,
                issuer_state_fn on_state, void *userdata, issuer **ret);
 
@@ -304,6 +316,9 @@ const issuer_status *issuer_get_status(const issuer *i);
 int token_peek_issuer(const char *token, size_t size, char **ret);
 const char *issuer_url(const issuer *i);
 
+/* Whether a token with this `iss` is for this issuer to verify. */
+bool issuer_speaks_for(const issuer *i, const char *iss);
+
 /* Verified, or not: why then tells people what is wrong (borrowed; of the token it quotes
  * algorithm, issuer, audience, tenant and times at most, cut short; escaped by the log). claims is
  * NULL then, else borrowed: whoever keeps them copies the struct and sets `*claims` to all zero.
@@ -314,10 +329,10 @@ typedef struct issuer_call issuer_call;
 /* Verifies in full: compact JWS; alg RS256, PS256 or ES256 and fit for the key; only alg, kid, typ
  * (JWT or at+jwt), x5t, x5t#S256 as header parameters (Entra also sends nonce in Graph's: refused);
  * signature; iss; aud; tid; exp, nbf and iat with 60 s of skew; not an ID token (nonce, at_hash or
- * c_hash claim). An unknown `kid` fetches the keys again, at most once a minute, and waits for
- * that; before the first keys everything waits for them; at most 64 verifications at once, and none
- * for longer than 10 s. The token is borrowed until `verified` was called. r is 0 or -EACCES
- * (refused), -EHOSTUNREACH (no keys to be had: the same token may be good later), -ENOMEM.
+ * c_hash claim, or no client). An unknown `kid` fetches the keys again, at most once a minute, and
+ * waits for that; before the first keys everything waits for them; at most 64 verifications at
+ * once, and none for longer than 10 s. The token is borrowed until `verified` was called. r is 0 or
+ * -EACCES (refused), -EHOSTUNREACH (no keys to be had: the same token may be good later), -ENOMEM.
  *
  * `verified` is called once: from inside this call, and then `*ret` is NULL; or later, and then the
  * call is gone with it. Returns 0, or negative errno and then it is not called. */

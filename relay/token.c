@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "agent/base/clock.h"
+#include "relay/issuer.h"
 #include "relay/issuer_keys.h"
 
 #define SKEW (60 * USEC_PER_SEC)
@@ -182,7 +183,7 @@ static int check_origin(const json_t *claims, const issuer_config *config, char 
 
     if (!iss)
         return refuse(ret_why, "the token names no issuer (iss)");
-    if (strcmp(iss, config->url) != 0)
+    if (!issuer_config_speaks_for(config, iss))
         return refuse(ret_why, "the token's issuer is %s, not %s", quote(iss, buffer), config->url);
 
     if (!config->tenant)
@@ -195,6 +196,12 @@ static int check_origin(const json_t *claims, const issuer_config *config, char 
     return 0;
 }
 
+static bool is_audience(const json_t *j, const issuer_config *config) {
+    const char *text = json_string_value(j);
+
+    return text && is_one_of(text, (const char *const *) config->audiences);
+}
+
 /* RFC 7519 section 4.1.3: one text, or a list of them. */
 static int check_audience(const json_t *aud, const issuer_config *config, char **ret_why) {
     const char *first = json_string_value(json_is_array(aud) ? json_array_get(aud, 0) : aud);
@@ -202,18 +209,15 @@ static int check_audience(const json_t *aud, const issuer_config *config, char *
 
     if (!first)
         return refuse(ret_why, "the token names no audience (aud)");
-    if (strcmp(first, config->audience) == 0)
+    if (is_audience(aud, config))
         return 0;
 
-    for (size_t i = 1; i < json_array_size(aud); i++) {
-        const char *other = json_string_value(json_array_get(aud, i));
-
-        if (other && strcmp(other, config->audience) == 0)
+    for (size_t i = 0; i < json_array_size(aud); i++)
+        if (is_audience(json_array_get(aud, i), config))
             return 0;
-    }
 
     return refuse(ret_why, "the token's audience is %s, not %s", quote(first, buffer),
-                  config->audience);
+                  config->audiences[0]);
 }
 
 /* A NumericDate (RFC 7519 section 2), which need not be a whole number. Returns 0; -ENOENT where it
@@ -257,6 +261,15 @@ static int check_times(const json_t *claims, usec_t now, char **ret_why) {
     return 0;
 }
 
+/* RFC 9068 section 2.2 calls client_id what Entra calls azp, and appid in version 1. */
+static const char *client_of(const json_t *claims) {
+    const char *client = json_get_string(claims, "azp");
+
+    if (!client)
+        client = json_get_string(claims, "appid");
+    return client ? client : json_get_string(claims, "client_id");
+}
+
 /* An ID token tells a portal who signed in; it is not meant for us and says nothing about what its
  * bearer may ask for (RFC 8725 section 3.12). */
 static int check_kind(const json_t *claims, char **ret_why) {
@@ -268,6 +281,11 @@ static int check_kind(const json_t *claims, char **ret_why) {
             return refuse(ret_why, "this is an ID token (it has %s), not an access token", *name);
     if (typ && strcmp(typ, "ID") == 0)
         return refuse(ret_why, "this is an ID token (its typ is ID), not an access token");
+
+    if (!client_of(claims))
+        return refuse(ret_why,
+                      "the token does not say which client got it (azp, appid, client_id), as "
+                      "an access token does; it may be an ID token");
 
     if (!json_get_string(claims, "oid") && !json_get_string(claims, "sub"))
         return refuse(ret_why, "the token does not say who asks (oid, sub)");
@@ -302,8 +320,8 @@ static bool is_app(const json_t *claims) {
     if (idtyp)
         return strcmp(idtyp, "app") == 0;
 
-    return !json_object_get(claims, "scp") && json_object_get(claims, "roles") &&
-           json_get_string(claims, "sub") &&
+    return !json_object_get(claims, "scp") && !json_object_get(claims, "scope") &&
+           json_object_get(claims, "roles") && json_get_string(claims, "sub") &&
            json_equal(json_object_get(claims, "sub"), json_object_get(claims, "oid"));
 }
 
@@ -318,14 +336,12 @@ void token_take_claims(token *t, token_claims *ret) {
         .subject = json_get_string(claims, "sub"),
         .object_id = json_get_string(claims, "oid"),
         .tenant = json_get_string(claims, "tid"),
-        .client = json_get_string(claims, "azp"),
+        .client = client_of(claims),
         .upn = json_get_string(claims, "upn"),
         .onprem_sid = json_get_string(claims, "onprem_sid"),
         .is_app = is_app(claims),
     };
     (void) get_date(claims, "exp", &ret->expires);
-    if (!ret->client)
-        ret->client = json_get_string(claims, "appid");
     if (!ret->upn)
         ret->upn = json_get_string(claims, "preferred_username");
     ret->all = TAKE_PTR(t->claims);
@@ -358,7 +374,7 @@ bool token_claims_has_directory_role(const token_claims *c, const char *wid) {
 
 /* Scopes stand in one text with spaces between them (RFC 8693 section 4.2). */
 bool token_claims_has_scope(const token_claims *c, const char *scope) {
-    const char *scopes = json_get_string(c->all, "scp");
+    const char *scopes = json_get_string(c->all, json_object_get(c->all, "scp") ? "scp" : "scope");
     size_t length = strlen(scope);
 
     while (scopes && *scopes) {

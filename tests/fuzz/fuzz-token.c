@@ -15,7 +15,8 @@ static const char key_set[] =
     "Yg4_n668JqmzkK44eXP2H8rlM0ri9tm4Buew\",\"e\":\"AQAB\"}]}";
 
 static char url[] = "https://issuer.example", audience[] = "api://agent", tenant[] = "t";
-static const issuer_config config = {.url = url, .audience = audience, .tenant = tenant};
+static char *audiences[] = {audience, NULL};
+static const issuer_config config = {.url = url, .audiences = audiences, .tenant = tenant};
 
 #define NOW ((usec_t) 1700000000 * USEC_PER_SEC)
 
@@ -39,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     _cleanup_(token_done) token t = {0};
     int r;
 
-    if (!keys && issuer_keys_parse(key_set, sizeof(key_set) - 1, &keys, &parse_why) < 0)
+    if (!keys && issuer_keys_parse(key_set, sizeof(key_set) - 1, NULL, &keys, &parse_why) < 0)
         abort();
 
     (void) token_peek_issuer(text, size, &iss);

@@ -16,6 +16,9 @@
 
 #include "agent/config.h"
 
+#define OTHER "99999999-86f1-41af-91ab-2d7cd011db47"
+#define TENANT "72f988bf-86f1-41af-91ab-2d7cd011db47"
+
 static char folder[] = "/tmp/test-config-XXXXXX";
 
 static const char good[] = "[Agent]\n"
@@ -36,7 +39,7 @@ static const char good[] = "[Agent]\n"
                            "PrivilegedGroup=CN=Tier 1,DC=corp,DC=example\n"
                            "\n"
                            "[Issuer \"entra\"]\n"
-                           "Url=https://login.microsoftonline.com/t/v2.0\n"
+                           "Url=https://login.microsoftonline.com/" TENANT "/v2.0\n"
                            "Audience=api://writeback\n"
                            "\n"
                            "[Authorization]\n"
@@ -107,7 +110,9 @@ static void everything_written_down_is_read(void **state) {
     assert_string_equal(secret_data(c->directories[0].bind_password), "Passw0rd!");
     assert_int_equal(c->directories[0].policy_hints, POLICY_HINTS_PREFER);
     assert_string_equal(c->directories[0].privileged_groups[1], "CN=Tier 1,DC=corp,DC=example");
-    assert_string_equal(c->issuers[0].audience, "api://writeback");
+    assert_string_equal(c->issuers[0].audiences[0], "api://writeback");
+    assert_string_equal(c->issuers[0].url_v1, "https://sts.windows.net/" TENANT "/");
+    assert_string_equal(c->issuers[0].tenant, TENANT);
     assert_string_equal(c->allowed_clients[0], "00000000-0000-0000-0000-000000000001");
     assert_string_equal(c->health_listen, "127.0.0.1:8404");
     assert_int_equal(c->log_user_identity, IDENTITY_UPN);
@@ -171,7 +176,22 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
          "13: AllowedTargets=Staff: expected is the name of one unit or group"},
         {"BindDn=", "DeniedTargets=OU=A,DC=x OU=B;DC=y\nBindDn=", "13: DeniedTargets=OU=A"},
         {"Url=https:", "Url=http:",
-         "19: Url=http://login.microsoftonline.com/t/v2.0: expected is an https"},
+         "19: Url=http://login.microsoftonline.com/" TENANT "/v2.0: expected is an https"},
+        {TENANT "/v2.0", "common/v2.0",
+         "19: Url=https://login.microsoftonline.com/common/v2.0: of Microsoft Entra expected is"},
+        {"Audience=", "TenantId=" OTHER "\nAudience=",
+         "19: Url=https://login.microsoftonline.com/" TENANT
+         "/v2.0: TenantId= names another tenant"},
+        {"Audience=api", "#Audience=api", "18: [Issuer \"entra\"] has no Audience="},
+        {"Audience=", "JwksFile=/nowhere\nAudience=",
+         "20: JwksFile=/nowhere: No such file or directory"},
+        {"Audience=", "JwksFile=/nowhere\nMetadataUrl=https://x\nAudience=",
+         "20: JwksFile=/nowhere: with keys from a file none are fetched"},
+        {"[Authorization]",
+         "[Issuer \"b\"]\nUrl=https://login.microsoftonline.com/" TENANT
+         "/v2.0\nAudience=b\n[Authorization]",
+         "23: Url=https://login.microsoftonline.com/" TENANT
+         "/v2.0: [Issuer \"entra\"] has it already"},
         {"BindDn=", "BindPasswordCredential=nowhere\nBindDn=",
          "13: BindPasswordCredential=nowhere: the credential "},
         {"BindDn=", "BindPasswordCredential=empty\nBindDn=",

@@ -59,9 +59,10 @@ static int set_up(void **state) {
     config = (issuer_config){
         .name = strdup("test"),
         .url = https_server_url("/tenant"),
-        .audience = strdup("api://agent"),
+        .audiences = calloc(2, sizeof(char *)),
         .ca_file = scratch_path("server.pem"),
     };
+    config.audiences[0] = strdup("api://agent");
     return 0;
 }
 
@@ -111,8 +112,8 @@ static json_int_t fetches_now(void) {
 static secret *mint(const char *key, const char *kid, const char *audience) {
     usec_t now = now_realtime() / USEC_PER_SEC;
     _cleanup_free_ char *claims =
-        format("{\"iss\":\"%s\",\"aud\":\"%s\",\"sub\":\"alice\",\"exp\":%llu}", config.url,
-               audience, (unsigned long long) now + 600);
+        format("{\"iss\":\"%s\",\"aud\":\"%s\",\"sub\":\"alice\",\"azp\":\"portal\",\"exp\":%llu}",
+               config.url, audience, (unsigned long long) now + 600);
     _cleanup_free_ char *text = NULL;
     secret *token;
 
@@ -586,12 +587,59 @@ static void useful_keys_are_picked(void **state) {
 
     (void) state;
 
-    if (issuer_keys_parse(set, strlen(set), &keys, &why) < 0)
+    if (issuer_keys_parse(set, strlen(set), NULL, &keys, &why) < 0)
         fail_msg("%s", why);
     assert_int_equal(json_object_size(keys), 2);
     assert_int_equal(json_object_size(json_object_get(keys, "rsa")), 3);
     assert_int_equal(json_object_size(json_object_get(keys, "old")), 4);
     assert_null(json_object_get(json_object_get(keys, "old"), "d"));
+}
+
+static void metadata_of_many_tenants_is_believed_for_ours(void **state) {
+    static char tenant[] = "tenant";
+    _cleanup_free_ char *jwks = https_server_url("/keys"), *place = https_server_url("/{tenantid}");
+    _cleanup_free_ char *metadata = format("{\"issuer\":\"%s\",\"jwks_uri\":\"%s\"}", place, jwks);
+    _cleanup_(issuer_freep) issuer *i = NULL;
+
+    (void) state;
+
+    https_server_answer(WELL_KNOWN, 200, metadata);
+    config.tenant = tenant;
+    i = start_and_fetch(&patient);
+    config.tenant = NULL;
+    assert_null(issuer_get_status(i)->reason);
+    assert_true(issuer_get_status(i)->has_keys);
+}
+
+static void pinned_keys_are_used_and_nothing_is_fetched(void **state) {
+    _cleanup_free_ char *path = scratch_path("pinned.jwks"), *keys = NULL;
+    _cleanup_(secret_freep) secret *good = NULL, *unknown = NULL;
+    issuer_config pinned = config;
+    const char *why = NULL;
+    issuer *i = NULL;
+
+    (void) state;
+
+    assert_int_equal(issuer_config_pin_keys(&pinned, path, &why), -ENOENT);
+    scratch_write("pinned.jwks", "{\"keys\":[]}");
+    assert_int_equal(issuer_config_pin_keys(&pinned, path, &why), -EBADMSG);
+
+    keys = command("jose jwk pub -s -i old.jwk -o-");
+    scratch_write("pinned.jwks", keys);
+    assert_int_equal(issuer_config_pin_keys(&pinned, path, &why), 0);
+    assert_int_equal(issuer_new_with_timing(event, glue, &pinned, &patient, NULL, NULL, &i), 0);
+    assert_true(issuer_get_status(i)->has_keys);
+
+    good = mint("old", "old", "api://agent");
+    unknown = mint("new", "new", "api://agent");
+    assert_verdict(i, good, 0, NULL);
+    why = format("the token's key (kid) is none of issuer %s", config.url);
+    assert_verdict(i, unknown, -EACCES, why);
+    free((char *) (uintptr_t) why);
+    assert_int_equal(fetches_now(), 0);
+
+    (void) issuer_free(i);
+    json_decref(pinned.keys);
 }
 
 static unsigned states_told;
@@ -635,6 +683,8 @@ int main(void) {
         cmocka_unit_test_setup(keys_beyond_256_kib_are_not_read, publish),
         cmocka_unit_test_setup(issuer_without_a_trusted_certificate_is_refused, publish),
         cmocka_unit_test_setup(useful_keys_are_picked, publish),
+        cmocka_unit_test_setup(metadata_of_many_tenants_is_believed_for_ours, publish),
+        cmocka_unit_test_setup(pinned_keys_are_used_and_nothing_is_fetched, publish),
         cmocka_unit_test_setup(owner_is_told_of_new_keys, publish),
     };
 

@@ -248,7 +248,7 @@ static void missing_folder_is_told(void **state) {
     (void) state;
 
     assert_int_equal(agent_keys_open(&options, START, &keys, &why), -ENOENT);
-    expected = format("%s cannot be opened: No such file or directory", scratch_path("nowhere"));
+    expected = format("%s/nowhere cannot be opened: No such file or directory", scratch());
     assert_string_equal(why, expected);
 }
 

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "relay/issuer.h"
 #include "relay/issuer_keys.h"
 #include "relay/token.h"
 #include "tests/unit/command.h"
@@ -24,12 +25,14 @@
 #define TID "\"tid\":\"11111111-2222-3333-4444-555555555555\""
 #define AUD "\"aud\":\"api://agent\""
 #define TIMES "\"iat\":1699999990,\"nbf\":1699999990,\"exp\":1700003600"
-#define WHO "\"sub\":\"somebody\",\"oid\":\"somebody\""
+#define WHO "\"sub\":\"somebody\",\"oid\":\"somebody\",\"azp\":\"portal\""
 #define GOOD_CLAIMS "{" ISS "," TID "," AUD "," TIMES "," WHO "}"
 
 static char url[] = "https://issuer.example", audience[] = "api://agent",
             tenant[] = "11111111-2222-3333-4444-555555555555";
-static const issuer_config config = {.url = url, .audience = audience, .tenant = tenant};
+static char second_audience[] = "33333333-2222-3333-4444-555555555555";
+static char *audiences[] = {audience, second_audience, NULL};
+static const issuer_config config = {.url = url, .audiences = audiences, .tenant = tenant};
 
 static json_t *keys; /* as an issuer publishes them: kids rsa, ec, ps, and some that are no use */
 
@@ -48,7 +51,7 @@ static int set_up(void **state) {
         "jose jwk gen -i '{\"kty\":\"RSA\",\"bits\":2048,\"kid\":\"other\"}' -o other.jwk && "
         "jose jwk gen -i '{\"kty\":\"oct\",\"bytes\":32,\"kid\":\"oct\"}' -o oct.jwk"));
     set = command("jose jwk pub -s -i rsa.jwk -i ec.jwk -i ps.jwk -o-");
-    assert_int_equal(issuer_keys_parse(set, strlen(set), &keys, &why), 0);
+    assert_int_equal(issuer_keys_parse(set, strlen(set), NULL, &keys, &why), 0);
     return 0;
 }
 
@@ -129,6 +132,10 @@ static void tokens_of_each_algorithm_are_believed(void **state) {
     }
 }
 
+#define NO_CLIENT                                                                                   \
+    "the token does not say which client got it (azp, appid, client_id), as an access token does; " \
+    "it may be an ID token"
+
 #define HEADER "{\"alg\":\"ES256\",\"kid\":\"ec\"}"
 
 static void claims_are_checked_one_by_one(void **state) {
@@ -176,7 +183,15 @@ static void claims_are_checked_one_by_one(void **state) {
          "this is an ID token (it has c_hash), not an access token"},
         {"{" ISS "," TID "," AUD "," TIMES "," WHO ",\"typ\":\"ID\"}",
          "this is an ID token (its typ is ID), not an access token"},
-        {"{" ISS "," TID "," AUD "," TIMES "}", "the token does not say who asks (oid, sub)"},
+        {"{" ISS "," TID "," AUD "," TIMES ",\"sub\":\"somebody\"}", NO_CLIENT},
+        {"{" ISS "," TID "," AUD "," TIMES ",\"sub\":\"s\",\"appid\":\"portal\"}", NULL},
+        {"{" ISS "," TID "," AUD "," TIMES ",\"sub\":\"s\",\"client_id\":\"portal\"}", NULL},
+        {"{" ISS "," TID "," AUD "," TIMES ",\"azp\":\"portal\"}",
+         "the token does not say who asks (oid, sub)"},
+        {"{" ISS "," TID ",\"aud\":\"33333333-2222-3333-4444-555555555555\"," TIMES "," WHO "}",
+         NULL},
+        {"{" ISS "," TID ",\"aud\":\"00000003-0000-0000-c000-000000000000\"," TIMES "," WHO "}",
+         "the token's audience is 00000003-0000-0000-c000-000000000000, not api://agent"},
         {"[]", "the token's claims are not one JSON object with every member once"},
         {"{" ISS "," ISS "}", "the token's claims are not one JSON object with every member once"},
     };
@@ -419,6 +434,7 @@ static void service_is_known_without_idtyp(void **state) {
     } rows[] = {
         {"{\"sub\":\"x\",\"oid\":\"x\",\"roles\":[\"r\"]}", true},
         {"{\"sub\":\"x\",\"oid\":\"x\",\"roles\":[\"r\"],\"scp\":\"s\"}", false},
+        {"{\"sub\":\"x\",\"oid\":\"x\",\"roles\":[\"r\"],\"scope\":\"s\"}", false},
         {"{\"sub\":\"x\",\"oid\":\"y\",\"roles\":[\"r\"]}", false},
         {"{\"sub\":\"x\",\"oid\":\"x\"}", false},
         {"{\"roles\":[\"r\"]}", false},
@@ -434,6 +450,103 @@ static void service_is_known_without_idtyp(void **state) {
         assert_int_equal(claims.is_app, rows[i].is_app);
         token_claims_done(&claims);
     }
+}
+
+#define TENANT "11111111-2222-3333-4444-555555555555"
+
+/* What Url= says, and what may stand in `iss` besides. */
+static void both_forms_of_entra_are_known_in_every_cloud(void **state) {
+    static const struct {
+        const char *url, *v1;
+    } rows[] = {
+        {"https://login.microsoftonline.com/" TENANT "/v2.0",
+         "https://sts.windows.net/" TENANT "/"},
+        {"https://login.microsoftonline.us/" TENANT "/v2.0", "https://sts.windows.net/" TENANT "/"},
+        {"https://login.partner.microsoftonline.cn/" TENANT "/v2.0",
+         "https://sts.chinacloudapi.cn/" TENANT "/"},
+        {"https://login.example/" TENANT "/v2.0", NULL},
+        {"https://keycloak.example/realms/corp", NULL},
+    };
+
+    (void) state;
+
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        issuer_config c = {.url = strdup(rows[i].url)};
+        const char *why = NULL;
+
+        assert_int_equal(issuer_config_complete(&c, &why), 0);
+        assert_true(issuer_config_speaks_for(&c, rows[i].url));
+        assert_false(issuer_config_speaks_for(&c, "https://sts.windows.net/" TENANT));
+        assert_false(issuer_config_speaks_for(
+            &c, "https://sts.windows.net/99999999-2222-3333-4444-555555555555/"));
+        if (rows[i].v1) {
+            assert_true(issuer_config_speaks_for(&c, rows[i].v1));
+            assert_string_equal(c.tenant, TENANT);
+        } else {
+            assert_null(c.url_v1);
+            assert_null(c.tenant);
+        }
+        issuer_config_done(&c);
+    }
+}
+
+static void entra_without_one_tenant_is_refused(void **state) {
+    static const struct {
+        const char *url, *tenant, *why;
+    } rows[] = {
+        {"https://login.microsoftonline.com/common/v2.0", NULL, "of Microsoft Entra expected is"},
+        {"https://login.microsoftonline.com/corp.example/v2.0", NULL, "of Microsoft Entra"},
+        {"https://login.microsoftonline.com/" TENANT "/v2.0/", NULL, "of Microsoft Entra"},
+        {"https://login.microsoftonline.com/" TENANT, NULL, "of Microsoft Entra expected is"},
+        {"https://login.microsoftonline.us/" TENANT "/v2.0", "99999999-2222-3333-4444-555555555555",
+         "TenantId= names another tenant"},
+    };
+
+    (void) state;
+
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        issuer_config c = {.url = strdup(rows[i].url),
+                           .tenant = rows[i].tenant ? strdup(rows[i].tenant) : NULL};
+        const char *why = NULL;
+
+        assert_int_equal(issuer_config_complete(&c, &why), -EINVAL);
+        assert_int_equal(strncmp(why, rows[i].why, strlen(rows[i].why)), 0);
+        issuer_config_done(&c);
+    }
+}
+
+/* One set of keys may be that of many tenants (Entra's common metadata). */
+static void keys_of_other_tenants_are_passed_over(void **state) {
+    static const struct {
+        const char *name; /* of the key */
+        bool is_ours;
+    } rows[] = {
+        {"https://login.microsoftonline.com/{tenantid}/v2.0", true},
+        {"https://login.microsoftonline.com/" TENANT "/v2.0", true},
+        {"https://sts.windows.net/{tenantid}/", true},
+        {"https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0", false},
+        {"https://login.microsoftonline.us/{tenantid}/v2.0", false},
+        {"{tenantid}", false},
+    };
+    issuer_config c = {.url = strdup("https://login.microsoftonline.com/" TENANT "/v2.0")};
+    const char *why = NULL;
+
+    (void) state;
+
+    assert_int_equal(issuer_config_complete(&c, &why), 0);
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        _cleanup_free_ char *set =
+            command("jose jwk pub -i ec.jwk -o pub.jwk && "
+                    "jose fmt -j pub.jwk -q '%s' -s issuer -U -o named.jwk && "
+                    "printf '{\"keys\":[%%s]}' \"$(cat named.jwk)\"",
+                    rows[i].name);
+        json_t *found = NULL;
+
+        assert_int_equal(issuer_keys_parse(set, strlen(set), &c, &found, &why),
+                         rows[i].is_ours ? 0 : -EBADMSG);
+        json_decref(found);
+    }
+    issuer_config_done(&c);
 }
 
 static void issuer_is_seen_before_anything_is_believed(void **state) {
@@ -464,6 +577,9 @@ int main(void) {
         cmocka_unit_test(form_is_checked),
         cmocka_unit_test(claims_of_entra_are_understood),
         cmocka_unit_test(service_is_known_without_idtyp),
+        cmocka_unit_test(both_forms_of_entra_are_known_in_every_cloud),
+        cmocka_unit_test(entra_without_one_tenant_is_refused),
+        cmocka_unit_test(keys_of_other_tenants_are_passed_over),
         cmocka_unit_test(issuer_is_seen_before_anything_is_believed),
     };
 
