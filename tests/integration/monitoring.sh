@@ -1,0 +1,88 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What is there for monitoring fits together: Prometheus's own tool takes the agent's metrics, the alerts
+# and the dashboard's queries; alerts come when they should; and the manual says of every metric what a bad
+# value means.
+#
+#     sudo tests/lab/run tests/integration/monitoring.sh
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. tests/packages
+
+MONITORING=packaging/monitoring
+FOLDER=$WRITEBACK_LAB_SCRATCH/monitoring
+mkdir -p "$FOLDER"
+
+check() { # WHAT COMMAND…
+    local what=$1
+    shift
+    if "$@" >"$FOLDER/said" 2>&1; then
+        echo "ok - $what"
+    else
+        echo "not ok - $what"
+        sed 's/^/    /' "$FOLDER/said"
+        failed=1
+    fi
+}
+failed=0
+
+queries() { jq -r '.panels[].targets[].expr' "$MONITORING/dashboard.json"; }
+# The families of a page, samples' suffixes included.
+families() { sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p' "$FOLDER/metrics" | sort -u; }
+
+has_metrics() {
+    node tests/integration/reset-once.mjs alice >/dev/null
+    curl --silent --fail "$WRITEBACK_LAB_HEALTH_URL/metrics" >"$FOLDER/metrics"
+}
+metrics_are_good() { "$PROMTOOL" check metrics <"$FOLDER/metrics"; }
+rules_are_right() { "$PROMTOOL" check rules "$MONITORING/alerts.yml"; }
+alerts_come_when_they_should() { "$PROMTOOL" test rules "$MONITORING/alerts.test.yml"; }
+every_alert_is_tested() {
+    local alert
+    while read -r alert; do
+        (($(grep -c "alertname: $alert\b" "$MONITORING/alerts.test.yml") >= 2)) || { echo "$alert"; return 1; }
+    done < <(sed -n 's/^ *- alert: //p' "$MONITORING/alerts.yml")
+}
+
+# As rules, whose language promtool can check.
+queries_are_right() {
+    {
+        echo 'groups: [{name: dashboard, rules: ['
+        queries | sed 's/\$__rate_interval/5m/g' | jq -R '{record: "dashboard:query", expr: .}' | sed 's/^}$/},/'
+        echo ']}]'
+    } >"$FOLDER/queries.yml"
+    "$PROMTOOL" check rules --lint=none "$FOLDER/queries.yml"
+}
+
+# What rules and dashboard ask for, the agent has. Reports are not configured in the lab; Prometheus makes up "up".
+only_known_metrics_are_asked_for() {
+    local name
+    while read -r name; do
+        families | grep -qx "${name%_bucket}" || [[ $name == writeback_report* ]] || { echo "$name"; return 1; }
+    done < <({ queries; cat "$MONITORING/alerts.yml"; } | grep -oE '\b(writeback|process)_[a-z_]+' | sort -u)
+}
+the_manual_explains_every_metric() {
+    local name
+    while read -r name; do
+        grep -q "$name" packaging/man/writebackd.8 || { echo "$name"; return 1; }
+    done < <(families)
+}
+every_runbook_names_an_event_that_there_is() {
+    local event
+    while read -r event; do
+        grep -q "^EVENT([A-Z_0-9]*, $event," agent/base/outcome.def || { echo "$event"; return 1; }
+    done < <(grep -oE 'explain [0-9]+' "$MONITORING"/* | grep -oE '[0-9]+$' | sort -u)
+}
+
+PROMTOOL=$(promtool_in "$WRITEBACK_LAB_CACHE") || exit 1
+check 'the agent has metrics' has_metrics
+check 'promtool finds nothing wrong with them' metrics_are_good
+check 'the alerts are right' rules_are_right
+check 'each alert comes when it should, and not before' alerts_come_when_they_should
+check 'each alert is tested' every_alert_is_tested
+check "the dashboard's queries are right" queries_are_right
+check 'alerts and dashboard ask for metrics that there are' only_known_metrics_are_asked_for
+check 'the manual explains every metric' the_manual_explains_every_metric
+check 'every runbook names an event that there is' every_runbook_names_an_event_that_there_is
+exit "$failed"
