@@ -252,7 +252,7 @@ static void missing_folder_is_told(void **state) {
     assert_string_equal(why, expected);
 }
 
-/* ---- Keys with a life ------------------------------------------------------------------------- */
+/* ---- Keys with a life ------------------------------------------------------------------------ */
 
 /* A request sealed to the key `kid` of these. */
 static char *seal_to(const agent_keys *keys, const char *kid) {
@@ -535,7 +535,7 @@ static void running_agent_makes_no_keys_where_theirs_have_gone(void **state) {
     assert_int_equal(remove(path), -1);
 }
 
-/* ---- Sealed at rest ---------------------------------------------------------------------------- */
+/* ---- Sealed at rest -------------------------------------------------------------------------- */
 
 #define SEAL "0123456789abcdef0123456789abcdef"
 
