@@ -21,6 +21,27 @@ static int complain(int status, const char *what, const char *why) {
     return status;
 }
 
+/* Standard input need not be a file that could be opened by a name. */
+static int read_body(const char *path, secret **ret) {
+    _cleanup_(secret_freep) secret *body = NULL;
+    size_t size;
+
+    if (strcmp(path, "-") != 0)
+        return file_read(path, BODY_MAX, ret);
+
+    if (secret_new_empty(BODY_MAX + 1, &body) < 0)
+        return -ENOMEM;
+    size = fread(secret_buffer(body), 1, BODY_MAX + 1, stdin);
+    if (ferror(stdin))
+        return -EIO;
+    if (size > BODY_MAX)
+        return -EFBIG;
+
+    secret_truncate(body, size);
+    *ret = TAKE_PTR(body);
+    return 0;
+}
+
 /* ---- The keys -------------------------------------------------------------------------------- */
 
 typedef struct fetched {
@@ -113,7 +134,7 @@ int ctl_verify(const ctl_options *options) {
     }
 
     path = options->arguments[0];
-    r = file_read(strcmp(path, "-") == 0 ? "/dev/stdin" : path, BODY_MAX, &body);
+    r = read_body(path, &body);
     if (r < 0)
         return complain(EXIT_FAILURE, path, strerror(-r));
 

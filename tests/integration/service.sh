@@ -166,6 +166,36 @@ keys_survive_a_restart() {
     before=$(sha256sum </var/lib/writeback/keys.json)
     systemctl restart writebackd && within 30 is_ready && [[ $(sha256sum </var/lib/writeback/keys.json) == "$before" ]]
 }
+keys() { writebackctl keys "$@"; }
+owner_of_keys() { stat -c '%U %a' /var/lib/writeback/keys.json; }
+keys_are_sealed_with_what_systemd_keeps() {
+    local before
+    before=$(keys export)
+    mkdir -p /etc/credstore.encrypted
+    openssl rand -base64 32 |
+        systemd-creds encrypt --with-key=host --name=state-key - /etc/credstore.encrypted/state-key &&
+        systemctl restart writebackd && within 30 is_ready &&
+        [[ $(head -c 1 /var/lib/writeback/keys.json) == e && $(owner_of_keys) == 'writeback 600' &&
+        $(keys export) == "$before" ]] && node "$HERE/reset-once.mjs" alice
+}
+root_rotates_beside_the_running_agent() {
+    keys rotate && [[ $(keys list | grep -c current) == 2 && $(owner_of_keys) == 'writeback 600' ]] &&
+        node "$HERE/reset-once.mjs" alice &&
+        [[ $(journalctl --quiet --no-pager --output=cat -t writebackctl WRITEBACK_EVENT=31018) ]]
+}
+nobody_else_sees_the_keys() {
+    ! setpriv --reuid=nobody --regid=nogroup --clear-groups writebackctl keys list >/tmp/refused 2>&1 &&
+        grep "only root and the service's user may look at the keys" /tmp/refused
+}
+without_its_seal_it_says_so() {
+    mv /etc/credstore.encrypted/state-key /tmp
+    systemctl restart writebackd || true
+    within 10 has_event 32010 && entries WRITEBACK_EVENT=32010 | grep 'is sealed, and the credential that opens it'
+    mv /tmp/state-key /etc/credstore.encrypted
+    systemctl stop writebackd
+    systemctl reset-failed writebackd || true
+    systemctl start writebackd && within 30 is_ready
+}
 reload_takes_over() {
     local pid
     pid=$(main_pid)
@@ -213,6 +243,10 @@ inside() {
     check 'journalctl -x tells what to do' catalog_explains
     check 'its state is its own' state_is_private
     check 'its keys survive a restart' keys_survive_a_restart
+    check 'its keys are sealed with what systemd keeps for it' keys_are_sealed_with_what_systemd_keeps
+    check 'root rotates the keys beside the running agent' root_rotates_beside_the_running_agent
+    check 'nobody else sees the keys' nobody_else_sees_the_keys
+    check 'without its seal it says so' without_its_seal_it_says_so
     check 'a reload takes the new configuration over' reload_takes_over
     check 'a reload of nonsense keeps the old one' reload_of_nonsense_keeps_the_old
     check 'a wrong configuration ends with status 78 and no restart' wrong_configuration_ends_with_78
