@@ -35,13 +35,14 @@ static void place_done(place *p) {
 }
 
 static _printf_(2, 3) int complain(int status, const char *format, ...) {
+    _cleanup_free_ char *text = NULL;
     va_list args;
 
-    fputs("writebackctl: ", stderr);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    if (vasprintf(&text, format, args) < 0)
+        text = NULL;
     va_end(args);
-    fputc('\n', stderr);
+    fprintf(stderr, "writebackctl: %s\n", text ? text : "out of memory");
     return status;
 }
 
@@ -122,22 +123,25 @@ static const char *name_of(uid_t user) {
     return entry ? entry->pw_name : "the service's user";
 }
 
-/* What is written must be the service's own, so root becomes the owner of the state directory. */
-static int become_owner(const place *p) {
-    struct stat st;
-
-    if (stat(p->folder, &st) < 0)
+static int find_owner(const place *p, struct stat *ret) {
+    if (stat(p->folder, ret) < 0)
         return complain(EXIT_FAILURE, "%s: %s%s", p->folder, strerror(errno),
                         errno == EACCES ? "; only root and the service's user may look at the keys"
                                         : "; has the agent run yet?");
-    if (geteuid() == st.st_uid)
-        return EXIT_SUCCESS;
-    if (geteuid() != 0)
+    if (geteuid() != 0 && geteuid() != ret->st_uid)
         return complain(EXIT_FAILURE, "only root and %s may look at the keys in %s",
-                        name_of(st.st_uid), p->folder);
-    if (setgroups(0, NULL) < 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) < 0 ||
-        setresuid(st.st_uid, st.st_uid, st.st_uid) < 0)
-        return complain(EXIT_FAILURE, "cannot become %s: %s", name_of(st.st_uid), strerror(errno));
+                        name_of(ret->st_uid), p->folder);
+    return EXIT_SUCCESS;
+}
+
+/* What is written must be the service's own, so root becomes the owner of the state directory. */
+static int become(const struct stat *owner) {
+    if (geteuid() == owner->st_uid)
+        return EXIT_SUCCESS;
+    if (setgroups(0, NULL) < 0 || setresgid(owner->st_gid, owner->st_gid, owner->st_gid) < 0 ||
+        setresuid(owner->st_uid, owner->st_uid, owner->st_uid) < 0)
+        return complain(EXIT_FAILURE, "cannot become %s: %s", name_of(owner->st_uid),
+                        strerror(errno));
     return EXIT_SUCCESS;
 }
 
@@ -248,6 +252,7 @@ static int run(command what, const place *p, const ctl_options *options) {
 
 int ctl_keys(const ctl_options *options) {
     _cleanup_(place_done) place p = {0};
+    struct stat owner = {0};
     command what = LIST;
     int status, lock_error;
 
@@ -262,8 +267,10 @@ int ctl_keys(const ctl_options *options) {
 
     status = read_config(&p, options->config);
     if (status == EXIT_SUCCESS)
+        status = find_owner(&p, &owner);
+    if (status == EXIT_SUCCESS)
         status = read_seal(&p);
     if (status == EXIT_SUCCESS)
-        status = become_owner(&p);
+        status = become(&owner);
     return status == EXIT_SUCCESS ? run(what, &p, options) : status;
 }

@@ -176,16 +176,16 @@ keys_are_sealed_with_what_systemd_keeps() {
         systemd-creds encrypt --with-key=host --name=state-key - /etc/credstore.encrypted/state-key &&
         systemctl restart writebackd && within 30 is_ready &&
         [[ $(head -c 1 /var/lib/writeback/keys.json) == e && $(owner_of_keys) == 'writeback 600' &&
-        $(keys export) == "$before" ]] && node "$HERE/reset-once.mjs" alice
+        $(keys export) == "$before" ]] && node "$HERE/reset-once.mjs" anna
 }
 root_rotates_beside_the_running_agent() {
     keys rotate && [[ $(keys list | grep -c current) == 2 && $(owner_of_keys) == 'writeback 600' ]] &&
-        node "$HERE/reset-once.mjs" alice &&
+        node "$HERE/reset-once.mjs" paul &&
         [[ $(journalctl --quiet --no-pager --output=cat -t writebackctl WRITEBACK_EVENT=31018) ]]
 }
 nobody_else_sees_the_keys() {
     ! setpriv --reuid=nobody --regid=nogroup --clear-groups writebackctl keys list >/tmp/refused 2>&1 &&
-        grep "only root and the service's user may look at the keys" /tmp/refused
+        grep 'only root and writeback may look at the keys in /var/lib/writeback' /tmp/refused
 }
 without_its_seal_it_says_so() {
     mv /etc/credstore.encrypted/state-key /tmp
