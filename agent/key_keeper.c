@@ -79,8 +79,6 @@ static void tell(key_keeper *k, const char *why, usec_t now) {
     key_keeper_status status = {.not_after = end_of_current(k->keys), .reason = why};
 
     status.is_over = now >= status.not_after;
-    if (status.is_over && !why)
-        status.reason = "the clock was set past their end";
     if (status.reason)
         log_trouble(k, &status, now);
     else
@@ -120,12 +118,13 @@ static void schedule(key_keeper *k, usec_t now) {
 static void on_looked(void *userdata) {
     look *l = userdata;
     key_keeper *k = l->keeper;
+    const char *why = l->why || l->keys ? l->why : "out of memory";
     usec_t now = now_realtime();
 
     k->looking = NULL;
     if (l->keys)
         agent_keys_replace(k->keys, TAKE_PTR(l->keys));
-    tell(k, l->why, now);
+    tell(k, why, now);
     schedule(k, now);
 }
 

@@ -48,11 +48,13 @@ static json_int_t get(const json_t *jwk, const char *name) {
     return json_integer_value(json_object_get(jwk, name));
 }
 
+/* A key's end was settled when it was made; with other options since then, that may come sooner. */
 static bool is_due(const json_t *jwk, const agent_keys_options *options, usec_t now) {
-    json_int_t made = get(jwk, "iat");
+    json_int_t made = get(jwk, "iat"),
+               rest = SECONDS(options->lifetime) - SECONDS(options->roll_after);
 
     return SECONDS(now) >= made + SECONDS(options->roll_after) ||
-           made > SECONDS(now + USEC_PER_DAY);
+           SECONDS(now) >= get(jwk, "exp") - rest || made > SECONDS(now + USEC_PER_DAY);
 }
 
 /* What is replaced ends with its grace. Nothing is signed with it any more, so its private half

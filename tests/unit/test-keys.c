@@ -443,6 +443,22 @@ static void keys_of_the_first_version_get_an_end(void **state) {
     assert_int_equal(agent_keys_count(rolled), 2);
 }
 
+static void a_longer_life_does_not_let_a_key_of_before_expire(void **state) {
+    _cleanup_free_ char *path = scratch_path("longer.json");
+    agent_keys_options options = options_for(path);
+    _cleanup_(agent_keys_freep) agent_keys *made = open_keys_at(&options, START), *kept = NULL,
+                                           *rolled = NULL;
+
+    (void) state;
+
+    options.lifetime = 360 * USEC_PER_DAY;
+    options.roll_after = 300 * USEC_PER_DAY;
+    kept = open_keys_at(&options, DAY(120) - USEC_PER_SEC);
+    assert_int_equal(agent_keys_count(kept), 2);
+    rolled = open_keys_at(&options, DAY(120));
+    assert_int_equal(agent_keys_count(rolled), 4);
+}
+
 static void rotating_by_hand_replaces_at_once_and_loses_nothing(void **state) {
     _cleanup_free_ char *path = scratch_path("by-hand.json"), *why = NULL;
     const agent_keys_options options = options_for(path);
@@ -632,6 +648,7 @@ int main(void) {
         cmocka_unit_test(key_that_nobody_replaced_opens_nothing_after_its_end),
         cmocka_unit_test(keys_from_the_future_are_replaced),
         cmocka_unit_test(keys_of_the_first_version_get_an_end),
+        cmocka_unit_test(a_longer_life_does_not_let_a_key_of_before_expire),
         cmocka_unit_test(rotating_by_hand_replaces_at_once_and_loses_nothing),
         cmocka_unit_test(only_replaced_keys_can_be_retired),
         cmocka_unit_test(rotating_without_end_is_refused_before_the_file_is_spoilt),
