@@ -140,7 +140,7 @@ typedef struct relay_header {
 void relay_respond(relay_request *q, int status, const char *content_type,
                    const relay_header *headers, size_t n_headers, const void *body, size_t size);
 
-/* ---- The agent's keys, sealed requests, receipts -------------------------------------------------
+/* ---- The agent's keys, sealed requests, receipts ------------------------------------------------
  * RFC 7516, 7517, 7518; kid is the RFC 7638 thumbprint.
  *
  * One key of each use is current: portals seal to the one, the agent signs with the other. A key
