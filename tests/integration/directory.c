@@ -4,6 +4,7 @@
  *
  *     tests/lab/run --no-agent tests/integration/directory
  *     tests/lab/run --no-agent --dc 4.22 tests/integration/directory --without-hints
+ *     tests/lab/run --no-agent --dc rodc tests/integration/directory --read-only
  *
  * What the room says it did is checked by OpenLDAP's own commands, as the administrator or as the
  * user. */
@@ -1190,6 +1191,161 @@ static void where_the_control_is_only_preferred_history_is_skipped(void **state)
     assert_reason(&r, "passwordComplexity", 0);
 }
 
+/* ---- A read-only controller ------------------------------------------------------------------ */
+
+/* Connections to or from port 389 in the lab's network, those included that ended within the last
+ * minute; a listening socket is none. */
+static int plain_text_connections(void) {
+    char output[32];
+
+    assert_int_equal(run("awk 'FNR > 1 && $4 != \"0A\" && ($2 ~ /:0185$/ || $3 ~ /:0185$/)' "
+                         "/proc/net/tcp /proc/net/tcp6 | wc -l",
+                         output, sizeof(output)),
+                     0);
+    return atoi(output);
+}
+
+static void wait_until_tried(fixture *f, size_t controller) {
+    usec_t until = now_monotonic() + PATIENCE;
+
+    while (directory_controller(f->directory, controller)->state == CONTROLLER_UNTRIED) {
+        assert_true(sd_event_run(f->event, USEC_PER_SEC) >= 0);
+        if (now_monotonic() > until)
+            fail_msg("the controller is never tried");
+    }
+}
+
+static void sign_in_as(fixture *f, const char *dn, const char *password) {
+    free(f->config.bind_dn);
+    f->config.bind_dn = strdup(dn);
+    secret_free(f->config.bind_password);
+    assert_int_equal(secret_new(password, strlen(password), &f->config.bind_password), 0);
+}
+
+/* The account as the writable controller shows it, to be given to another directory. */
+static directory_account *find_elsewhere(fixture *f, const char *user) {
+    fixture writable = {.event = f->event, .config = f->config};
+    directory_account *account;
+
+    open_directory(&writable);
+    account = find(&writable, user);
+    directory_free(writable.directory);
+    return account;
+}
+
+static void a_read_only_controller_is_passed_over_for_a_writable_one(void **state) {
+    fixture *f = *state;
+    const controller_status *status;
+    result r;
+
+    use_controllers(f, lab("RODC"), lab("DC"));
+    wait_until_tried(f, 0);
+    status = directory_controller(f->directory, 0);
+    assert_int_equal(status->state, CONTROLLER_UNUSABLE);
+    assert_int_equal(status->outcome, OUTCOME_AD_CONFIGURATION);
+    assert_false(status->is_account_refused);
+    assert_non_null(strstr(status->reason, "is a read-only domain controller"));
+
+    r = reset(f, "alice", "Written-4711-once", 0);
+    assert_success(&r);
+    assert_string_equal(r.controller, lab("DC"));
+    assert_true(can_bind("alice", "Written-4711-once"));
+    assert_false(can_bind("alice", lab("USER_PASSWORD")));
+    assert_int_equal(plain_text_connections(), 0);
+}
+
+static void a_read_only_controller_alone_is_told_and_changes_nothing(void **state) {
+    fixture *f = *state;
+    _cleanup_(directory_account_freep) directory_account *grace = find_elsewhere(f, "grace");
+    _cleanup_free_ char *before = strdup(attribute("grace", "pwdLastSet"));
+    result r;
+
+    use_controllers(f, lab("RODC"), NULL);
+    r = locate(f, IDENTIFIER_SAM_ACCOUNT_NAME, "grace");
+    assert_outcome(&r, OUTCOME_AD_CONFIGURATION);
+    assert_non_null(strstr(r.detail, "is a read-only domain controller, which takes no changes"));
+
+    r = reset_account(f, grace, "Never-Set-4711", 0);
+    assert_outcome(&r, OUTCOME_AD_CONFIGURATION);
+    assert_non_null(strstr(r.detail, "is a read-only domain controller, which takes no changes"));
+    assert_false(r.reply.sent);
+    assert_string_equal(attribute("grace", "pwdLastSet"), before);
+    assert_true(can_bind("grace", lab("USER_PASSWORD")));
+    assert_int_equal(plain_text_connections(), 0);
+}
+
+/* Where the agent's account may not see what the controller is, the controller says so by a
+ * referral to the writable one's port 389, where a password would go in clear text. */
+static void a_referral_is_told_and_not_followed(void **state) {
+    fixture *f = *state;
+    _cleanup_free_ char *before = strdup(attribute("heidi", "pwdLastSet"));
+    result r;
+
+    sign_in_as(f, "svc-blind@" DOMAIN, lab("SERVICE_PASSWORD"));
+    use_controllers(f, lab("RODC"), NULL);
+    r = reset(f, "heidi", "Never-Set-4711", 0);
+    assert_int_equal(plain_text_connections(), 0);
+    assert_outcome(&r, OUTCOME_AD_CONFIGURATION);
+    assert_int_equal(r.reply.ldap_result, 10);
+    assert_int_equal(r.reply.ad_error, 0x202b);
+    assert_string_equal(r.controller, lab("RODC"));
+    assert_string_equal(attribute("heidi", "pwdLastSet"), before);
+    assert_true(can_bind("heidi", lab("USER_PASSWORD")));
+}
+
+/* The log, from when it is begun: standard error goes into a file meanwhile. */
+static int begin_log(FILE **ret) {
+    int before = dup(STDERR_FILENO);
+
+    *ret = tmpfile();
+    assert_non_null(*ret);
+    assert_true(dup2(fileno(*ret), STDERR_FILENO) >= 0);
+    return before;
+}
+
+static void end_log(FILE *file, int before, char *log, size_t size) {
+    size_t n;
+
+    (void) dup2(before, STDERR_FILENO);
+    close(before);
+    rewind(file);
+    n = fread(log, 1, size - 1, file);
+    log[n] = '\0';
+    fclose(file);
+    print_message("%s", log);
+}
+
+/* An account that no read-only controller may hold, the administrator's. */
+static void an_account_that_it_does_not_hold_is_its_own_trouble(void **state) {
+    fixture *f = *state;
+    const controller_status *status;
+    char log[8192];
+    FILE *file;
+    int before;
+    result r;
+
+    sign_in_as(f, lab("ADMIN_DN"), lab("ADMIN_PASSWORD"));
+    before = begin_log(&file);
+    use_controllers(f, lab("RODC"), lab("DC"));
+    wait_until_tried(f, 0);
+    end_log(file, before, log, sizeof(log));
+    assert_non_null(strstr(log, " 35034 ServiceAccountRefused"));
+    assert_non_null(strstr(log, "rodc1.corp.example refuses the agent's account"));
+    assert_non_null(strstr(log, "data 51f"));
+
+    status = directory_controller(f->directory, 0);
+    assert_int_equal(status->state, CONTROLLER_UNUSABLE);
+    assert_true(status->is_account_refused);
+    assert_non_null(
+        strstr(status->reason, "a read-only controller that does not hold its password"));
+
+    r = reset(f, "ivan", "Written-4711-once", 0);
+    assert_success(&r);
+    assert_string_equal(r.controller, lab("DC"));
+    assert_true(can_bind("ivan", "Written-4711-once"));
+    assert_int_equal(plain_text_connections(), 0);
+}
+
 #define OPENED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 #define UNOPENED(test) cmocka_unit_test_setup_teardown(test, set_up_unopened, tear_down)
 
@@ -1197,6 +1353,12 @@ int main(int argc, char **argv) {
     const struct CMUnitTest without_hints[] = {
         OPENED(without_the_control_a_reset_is_refused),
         UNOPENED(where_the_control_is_only_preferred_history_is_skipped),
+    };
+    const struct CMUnitTest read_only[] = {
+        UNOPENED(a_read_only_controller_is_passed_over_for_a_writable_one),
+        UNOPENED(a_read_only_controller_alone_is_told_and_changes_nothing),
+        UNOPENED(a_referral_is_told_and_not_followed),
+        UNOPENED(an_account_that_it_does_not_hold_is_its_own_trouble),
     };
     const struct CMUnitTest tests[] = {
         OPENED(a_usable_controller_tells_what_it_is),
@@ -1254,5 +1416,7 @@ int main(int argc, char **argv) {
     log_set_target(LOG_TARGET_STDERR);
     if (argc > 1 && strcmp(argv[1], "--without-hints") == 0)
         return cmocka_run_group_tests_name("directory-without-hints", without_hints, NULL, NULL);
+    if (argc > 1 && strcmp(argv[1], "--read-only") == 0)
+        return cmocka_run_group_tests_name("directory-read-only", read_only, NULL, NULL);
     return cmocka_run_group_tests_name("directory", tests, NULL, NULL);
 }
