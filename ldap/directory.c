@@ -98,10 +98,6 @@ int directory_new(sd_event *event, const directory_config *config, directory_sta
     assert(config);
     assert(ret);
 
-    r = stream_library_init();
-    if (r < 0)
-        return r;
-
     d = calloc(1, sizeof(directory));
     if (!d)
         return -ENOMEM;

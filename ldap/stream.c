@@ -22,40 +22,6 @@ struct stream {
     ssize_t last_read;
 };
 
-/* ---- Memory ---------------------------------------------------------------------------------- */
-
-static void *lber_malloc(ber_len_t size, void *context) {
-    (void) context;
-    return secret_malloc(size);
-}
-
-static void *lber_calloc(ber_len_t n, ber_len_t size, void *context) {
-    (void) context;
-    return secret_calloc(n, size);
-}
-
-static void *lber_realloc(void *p, ber_len_t size, void *context) {
-    (void) context;
-    return secret_realloc(p, size);
-}
-
-static void lber_free(void *p, void *context) {
-    (void) context;
-    secret_mfree(p);
-}
-
-int stream_library_init(void) {
-    static const BerMemoryFunctions wiping = {lber_malloc, lber_calloc, lber_realloc, lber_free};
-    static bool done;
-
-    /* secret_mfree() takes what liblber allocated before, too. */
-    if (!done && ber_set_option(NULL, LBER_OPT_MEMORY_FNS, &wiping) != LBER_OPT_SUCCESS)
-        return -EBUSY;
-
-    done = true;
-    return 0;
-}
-
 /* ---- Under liblber --------------------------------------------------------------------------- */
 
 static int io_setup(Sockbuf_IO_Desc *io, void *userdata) {

@@ -14,11 +14,6 @@
 
 typedef struct stream stream;
 
-/* Makes liblber allocate from secret memory, for all of the process. Call before anything else of
- * LDAP; more than once does no harm. Returns 0, or -EBUSY where liblber has allocators already that
- * are not ours. */
-int stream_library_init(void);
-
 /* fd    the session's socket
  * tls   borrowed: must outlive the stream
  *

@@ -18,6 +18,48 @@ struct secret {
     char data[];
 };
 
+/* ---- All memory that is freed, by whatever library ------------------------------------------- */
+
+#ifndef WRITEBACK_SANITIZERS
+
+/* libldap builds its messages, passwords and all, in memory of malloc(3), and nothing else can be
+ * told to it: LBER_OPT_MEMORY_FNS has no say in what has no context. So malloc(3)'s family wipes.
+ * glibc lets a program replace it ("Replacing malloc" in its manual) and keeps its own by this
+ * name. The sanitizers replace it, too. */
+void __libc_free(void *p); /* NOLINT(bugprone-reserved-identifier) */
+
+void free(void *p) {
+    if (!p)
+        return;
+
+    explicit_bzero(p, malloc_usable_size(p));
+    __libc_free(p);
+}
+
+/* glibc's own gives back what it cuts off or moves away from by itself, unwiped. */
+void *realloc(void *p, size_t size) {
+    size_t had = malloc_usable_size(p);
+    void *other;
+
+    if (p && size == 0) {
+        free(p);
+        return NULL;
+    }
+    if (p && size <= had && size >= had / 2)
+        return p;
+
+    other = malloc(size);
+    if (other && p) {
+        memcpy(other, p, had < size ? had : size);
+        free(p);
+    }
+    return other;
+}
+
+#endif
+
+/* ---- Set-up ---------------------------------------------------------------------------------- */
+
 int secret_memory_init(int *ret_lock_error) {
     assert(ret_lock_error);
 
@@ -39,15 +81,9 @@ int secret_memory_init(int *ret_lock_error) {
     return 0;
 }
 
-static size_t usable_size(void *p) {
-    return CRYPTO_secure_allocated(p) ? CRYPTO_secure_actual_size(p) : malloc_usable_size(p);
-}
+/* ---- The secure heap ------------------------------------------------------------------------- */
 
-void *secret_malloc(size_t size) {
-    /* jansson and liblber ask for no bytes now and then and take NULL for "out of memory". */
-    if (size == 0)
-        size = 1;
-
+static void *secret_malloc(size_t size) {
     return CRYPTO_secure_malloc_initialized() ? OPENSSL_secure_malloc(size) : malloc(size);
 }
 
@@ -63,23 +99,6 @@ void *secret_calloc(size_t n, size_t size) {
     return p;
 }
 
-void *secret_realloc(void *p, size_t size) {
-    void *larger;
-    size_t had;
-
-    if (!p)
-        return secret_malloc(size);
-
-    had = usable_size(p);
-    larger = secret_malloc(size);
-    if (!larger)
-        return NULL;
-
-    memcpy(larger, p, had < size ? had : size);
-    secret_mfree(p);
-    return larger;
-}
-
 void secret_mfree(void *p) {
     if (!p)
         return;
@@ -92,6 +111,8 @@ void secret_mfree(void *p) {
     OPENSSL_cleanse(p, malloc_usable_size(p));
     free(p);
 }
+
+/* ---- A secret -------------------------------------------------------------------------------- */
 
 int secret_new_empty(size_t size, secret **ret) {
     secret *s;

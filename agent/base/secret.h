@@ -6,7 +6,11 @@
  * It is OpenSSL's secure heap (OPENSSL_secure_malloc(3)), of a fixed size that is also the budget
  * for everything secret at once: where it is used up, allocation fails and the request at hand is
  * refused. Before secret_memory_init(), and in sanitizer builds, the same functions use the
- * ordinary heap and still wipe. Nothing here logs. */
+ * ordinary heap and still wipe.
+ *
+ * Libraries hold copies for a moment in the ordinary heap. Therefore a program with this in it
+ * wipes all that anybody in it gives to free(3) or realloc(3); not in sanitizer builds. Nothing
+ * here logs. */
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -21,11 +25,9 @@
  * not be locked (RLIMIT_MEMLOCK too low, mostly). Returns 0 or negative errno. */
 int secret_memory_init(int *ret_lock_error);
 
-/* malloc(3)'s family on that heap; contents are wiped on free and on realloc. For libraries that
- * take allocators. secret_mfree() takes what came from plain malloc(3) as well. */
-void *secret_malloc(size_t size);
+/* calloc(3) and free(3) on that heap; contents are wiped on free. secret_mfree() takes what came
+ * from plain malloc(3) as well. */
 void *secret_calloc(size_t n, size_t size);
-void *secret_realloc(void *p, size_t size);
 void secret_mfree(void *p);
 
 /* A secret string of bytes; may hold NULs, and has one behind its end that `size` does not count.
