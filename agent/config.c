@@ -324,6 +324,85 @@ static char **get_targets(reader *r, config_section *s, const char *key) {
     return get_repeated(r, s, key);
 }
 
+static directory_bind_method get_bind_method(reader *r, config_section *s) {
+    config_setting *setting = take(r, s, "BindMethod");
+
+    if (!setting || strcmp(setting->value, "simple") == 0)
+        return BIND_SIMPLE;
+    if (strcmp(setting->value, "kerberos") != 0)
+        fail(r, -EINVAL, &setting->place, "BindMethod=%s: expected is simple or kerberos",
+             setting->value);
+    return BIND_KERBEROS;
+}
+
+/* Settings that mean something with the other way of binding only. NULL-terminated. */
+static void refuse_settings(reader *r, config_section *s, const char *const *keys,
+                            const char *why) {
+    for (; *keys; keys++) {
+        const config_setting *setting = take(r, s, *keys);
+
+        if (setting)
+            fail(r, -EINVAL, &setting->place, "%s= contradicts %s", *keys, why);
+    }
+}
+
+/* Where it has no realm, it is the domain's own: its name in capitals. */
+static char *get_principal(reader *r, config_section *s) {
+    char *name = need_text(r, s, "Principal", "the agent's account, as NAME@REALM"), *full;
+
+    if (!name || strchr(name, '@'))
+        return name;
+
+    if (asprintf(&full, "%s@%s", name, s->name) < 0) {
+        fail_for_memory(r);
+        return name;
+    }
+    for (char *p = strrchr(full, '@'); *p; p++)
+        *p = (char) toupper((unsigned char) *p);
+    free(name);
+    return full;
+}
+
+/* The path of the keytab; it is libkrb5 that reads it. */
+static char *get_keytab(reader *r, config_section *s, const char *principal) {
+    const config_setting *setting = take(r, s, "Keytab");
+    const char *name = setting && setting->value[0] ? setting->value : "keytab";
+    const config_place *place = setting ? &setting->place : &s->place;
+    _cleanup_(secret_freep) secret *content = NULL;
+    _cleanup_free_ char *why = NULL;
+    char *path = NULL;
+    int error;
+
+    error = credential_read(name, &content, &path);
+    if (error < 0)
+        fail(
+            r, error, place,
+            "Keytab=%s: the keytab %s cannot be read (%s); expected is the name of a credential that the "
+            "service is given (LoadCredential=) or an absolute path",
+            name, path ? path : "", strerror(-error));
+    else if (principal && directory_keytab_check(path, principal, &why) < 0)
+        fail(r, -EINVAL, place, "Keytab=%s: %s", name, why ? why : "memory is short");
+    return path;
+}
+
+static void read_account(reader *r, config_section *s, directory_config *d) {
+    static const char *const of_simple[] = {"BindDn", "BindPasswordCredential", NULL};
+    static const char *const of_kerberos[] = {"Principal", "Keytab", NULL};
+
+    d->bind_method = get_bind_method(r, s);
+    if (d->bind_method == BIND_KERBEROS) {
+        refuse_settings(
+            r, s, of_simple,
+            "BindMethod=kerberos, where the account is Principal= and its secret Keytab=");
+        d->bind_dn = get_principal(r, s);
+        d->keytab = get_keytab(r, s, d->bind_dn);
+    } else {
+        refuse_settings(r, s, of_kerberos, "a simple bind; did you mean BindMethod=kerberos?");
+        d->bind_dn = need_text(r, s, "BindDn", "the agent's account, as DN or user@domain");
+        d->bind_password = read_credential(r, s, "BindPasswordCredential", "bind-password");
+    }
+}
+
 static void read_directory(reader *r, config_section *s) {
     directory_config *d = &r->into->directories[r->into->n_directories++];
 
@@ -360,8 +439,7 @@ static void read_directory(reader *r, config_section *s) {
              d->site);
     d->prefers_pdc = get_preference(r, s);
 
-    d->bind_dn = need_text(r, s, "BindDn", "the agent's account, as DN or user@domain");
-    d->bind_password = read_credential(r, s, "BindPasswordCredential", "bind-password");
+    read_account(r, s, d);
     d->base_dn = get_text(r, s, "BaseDn");
     d->ca_file = get_text(r, s, "CaFile");
     d->ca_directory = get_text(r, s, "CaDirectory");

@@ -406,6 +406,20 @@ int connection_local_address(const connection *c, struct sockaddr_storage *ret) 
     return getsockname(c->fd, (struct sockaddr *) ret, &size) < 0 ? -errno : 0;
 }
 
+int connection_peer_address(const connection *c, struct sockaddr_storage *ret) {
+    socklen_t size = sizeof(*ret);
+
+    assert(c);
+    assert(ret);
+    return getpeername(c->fd, (struct sockaddr *) ret, &size) < 0 ? -errno : 0;
+}
+
+int connection_end_point(const connection *c, uint8_t ret[static TLS_END_POINT_MAX],
+                         size_t *ret_size) {
+    assert(c);
+    return tls_session_end_point(c->tls, ret, ret_size);
+}
+
 usec_t connection_not_after(const connection *c) {
     return c && c->tls ? tls_session_not_after(c->tls) : 0;
 }
@@ -481,6 +495,7 @@ static connection_request *find_request(const connection *c, int message_id) {
 }
 
 static void take_result(connection *c, connection_request *r, LDAPMessage *message) {
+    struct berval *sasl = NULL;
     char *text = NULL;
     LDAP *ld = stream_handle(c->stream);
 
@@ -490,11 +505,16 @@ static void take_result(connection *c, connection_request *r, LDAPMessage *messa
         return connection_fail(c, OUTCOME_AD_NOT_REACHABLE, "sent an answer that cannot be read");
     }
 
+    if (ldap_msgtype(message) == LDAP_RES_BIND)
+        (void) ldap_parse_sasl_bind_result(ld, message, &sasl, /* freeit= */ 0);
+
     c->latency = now_monotonic() - r->sent_at;
+    r->answer.sasl = sasl;
     r->answer.text = text ? text : "";
     r->answer.ld = ld;
     finish_request(r);
     ldap_memfree(text);
+    ber_bvfree(sasl);
 }
 
 /* Takes one message; frees it, or keeps it with its request. */
@@ -655,6 +675,24 @@ int connection_bind(connection *c, const char *dn, const secret *password, conne
     ber_str2bv(secret_data(password), (ber_len_t) secret_size(password), 0, &credentials);
     return request_sent(r,
                         ldap_sasl_bind(stream_handle(c->stream), dn, LDAP_SASL_SIMPLE, &credentials,
+                                       NULL, NULL, &r->message_id),
+                        ret);
+}
+
+int connection_bind_sasl(connection *c, const char *mechanism, const void *token, size_t size,
+                         connection_answer_fn fn, void *userdata, connection_request **ret) {
+    struct berval credentials = {.bv_len = size, .bv_val = (char *) (uintptr_t) token};
+    connection_request *r;
+    int error;
+
+    assert(mechanism);
+
+    error = request_new(c, /* impatient= */ true, NULL, fn, userdata, &r);
+    if (error < 0)
+        return error;
+
+    return request_sent(r,
+                        ldap_sasl_bind(stream_handle(c->stream), NULL, mechanism, &credentials,
                                        NULL, NULL, &r->message_id),
                         ret);
 }

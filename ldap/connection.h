@@ -15,6 +15,7 @@
 #include "agent/base/outcome.h"
 #include "agent/base/secret.h"
 #include "agent/base/worker.h"
+#include "ldap/tls.h"
 
 typedef struct connection connection;
 typedef struct connection_request connection_request;
@@ -62,6 +63,13 @@ bool connection_is_open(const connection *c);
 /* Whether no answer is waited for. */
 bool connection_is_idle(const connection *c);
 
+/* The controller's address. Returns 0 or negative errno. */
+int connection_peer_address(const connection *c, struct sockaddr_storage *ret);
+
+/* What ties a bind to this connection: see tls_session_end_point(). */
+int connection_end_point(const connection *c, uint8_t ret[static TLS_END_POINT_MAX],
+                         size_t *ret_size);
+
 /* ---- Requests -------------------------------------------------------------------------------- */
 
 #define CONNECTION_ENTRIES_MAX 8
@@ -70,7 +78,9 @@ bool connection_is_idle(const connection *c);
 typedef struct connection_answer {
     int result;       /* LDAP result code; -1: the connection was lost first */
     const char *text; /* the diagnostic message, or why the connection was lost */
-    LDAP *ld;         /* for looking into the entries */
+    const struct berval
+        *sasl; /* of a bind: what the controller says to the mechanism; may be NULL */
+    LDAP *ld;  /* for looking into the entries */
     LDAPMessage *entries[CONNECTION_ENTRIES_MAX];
     size_t n_entries;
 } connection_answer;
@@ -87,6 +97,10 @@ typedef void (*connection_answer_fn)(const connection_answer *answer, void *user
 
 int connection_bind(connection *c, const char *dn, const secret *password, connection_answer_fn fn,
                     void *userdata, connection_request **ret);
+
+/* One round of a SASL bind: LDAP_SASL_BIND_IN_PROGRESS asks for another. */
+int connection_bind_sasl(connection *c, const char *mechanism, const void *token, size_t size,
+                         connection_answer_fn fn, void *userdata, connection_request **ret);
 
 /* Entries beyond CONNECTION_ENTRIES_MAX are not asked for. `attributes` is NULL-terminated. */
 int connection_search(connection *c, const char *base, int scope, const char *filter,

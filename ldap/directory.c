@@ -8,6 +8,7 @@
 #include "agent/base/log.h"
 #include "ldap/call.h"
 #include "ldap/dn.h"
+#include "ldap/spnego.h"
 #include "ldap/stream.h"
 
 static void free_texts(char **texts) {
@@ -25,12 +26,17 @@ void directory_config_done(directory_config *c) {
     free(c->base_dn);
     free(c->bind_dn);
     secret_free(c->bind_password);
+    free(c->keytab);
     free(c->ca_file);
     free(c->ca_directory);
     free_texts(c->privileged_groups);
     free_texts(c->allowed_targets);
     free_texts(c->denied_targets);
     *c = (directory_config){};
+}
+
+int directory_keytab_check(const char *keytab, const char *principal, char **ret_why) {
+    return spnego_keytab_check(keytab, principal, ret_why);
 }
 
 /* ---- The agent's rights on the domain, once -------------------------------------------------- */

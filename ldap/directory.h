@@ -22,6 +22,11 @@ typedef enum directory_policy_hints {
     POLICY_HINTS_OFF,
 } directory_policy_hints;
 
+typedef enum directory_bind_method {
+    BIND_SIMPLE,
+    BIND_KERBEROS,
+} directory_bind_method;
+
 /* One domain. Strings are owned by the config. */
 typedef struct directory_config {
     char *domain;       /* "corp.example" */
@@ -32,9 +37,12 @@ typedef struct directory_config {
                            subnets */
     bool prefers_pdc;   /* the PDC emulator before all others */
     char *base_dn;      /* where accounts are looked for; NULL: the domain's (rootDSE) */
-    char *bind_dn;      /* DN or userPrincipalName of the agent's own account */
-    secret *bind_password;
-    char *ca_file; /* NULL and no ca_directory: the system's */
+    directory_bind_method bind_method;
+    char *bind_dn; /* DN or userPrincipalName of the agent's own account; by Kerberos its principal,
+                      with the realm */
+    secret *bind_password; /* not by Kerberos */
+    char *keytab;          /* by Kerberos: an absolute path. Read anew for each bind */
+    char *ca_file;         /* NULL and no ca_directory: the system's */
     char *ca_directory;
     directory_policy_hints policy_hints;
     char **privileged_groups; /* DNs; members, nested too, are privileged beside adminCount=1; may
@@ -45,6 +53,10 @@ typedef struct directory_config {
 } directory_config;
 
 void directory_config_done(directory_config *c);
+
+/* Whether the keytab has a key of the principal. Reads files. Returns 0; -EINVAL with a malloc(3)ed
+ * text that says what is wrong; -ENOMEM. */
+int directory_keytab_check(const char *keytab, const char *principal, char **ret_why);
 
 typedef enum controller_state {
     CONTROLLER_UNTRIED,
@@ -74,8 +86,8 @@ typedef void (*directory_state_fn)(directory *d, void *userdata);
  * 35031, 35032, 35033, 35034, 35044 on change, and 35039 once, when the agent's account turns out
  * to lack a right on the domain. `on_state` is called when a controller's status changes, or which
  * controllers there are; it may be NULL. Returns 0; -EINVAL where the configuration lacks domain,
- * controllers, bind DN or bind password, or a controller's name is none; -E2BIG for more than 64
- * controllers; or another negative errno. */
+ * controllers, bind DN, or bind password or keytab, or a controller's name is none; -E2BIG for more
+ * than 64 controllers; or another negative errno. */
 int directory_new(sd_event *event, const directory_config *config, directory_state_fn on_state,
                   void *userdata, directory **ret);
 

@@ -15,9 +15,14 @@
 /* ---- Which there are ------------------------------------------------------------------------- */
 
 static bool is_complete(const directory_config *c) {
+    if (!c->domain || !(c->discovers || (c->controllers && c->controllers[0])) || !c->bind_dn ||
+        !*c->bind_dn)
+        return false;
+    if (c->bind_method == BIND_KERBEROS)
+        return c->keytab;
+
     /* Without a password a simple bind succeeds and is anonymous (RFC 4513 section 5.1.2). */
-    return c->domain && (c->discovers || (c->controllers && c->controllers[0])) && c->bind_dn &&
-           *c->bind_dn && c->bind_password && secret_size(c->bind_password) > 0;
+    return c->bind_password && secret_size(c->bind_password) > 0;
 }
 
 static int add(domain *d, const char *name, bool is_discovered) {
@@ -142,6 +147,12 @@ int domain_init(domain *d, sd_event *event, const directory_config *config,
     if (!is_complete(config))
         return -EINVAL;
 
+    if (config->bind_method == BIND_KERBEROS) {
+        r = kerberos_new(event, config, &d->kerberos);
+        if (r < 0)
+            return r;
+    }
+
     for (char **text = config->controllers; text && *text; text++) {
         r = add(d, *text, /* is_discovered= */ false);
         if (r < 0)
@@ -182,6 +193,7 @@ void domain_done(domain *d) {
     d->discovery = discovery_free(d->discovery);
     for (size_t i = 0; i < n; i++)
         controller_unref(d->controllers[i]);
+    d->kerberos = kerberos_free(d->kerberos);
     free(d->refusal);
     free(d->search_problem);
     d->refusal = d->search_problem = NULL;

@@ -13,6 +13,7 @@
 #include "ldap/answer.h"
 #include "ldap/controller.h"
 #include "ldap/discovery.h"
+#include "ldap/kerberos.h"
 
 #define DOMAIN_CONTROLLERS_MAX 64
 
@@ -32,6 +33,7 @@ struct domain {
     controller_status search_status; /* of DNS, while no controller is known */
     char *search_problem;
 
+    kerberos *kerberos;   /* NULL: the agent's account binds with its password */
     session *binding;     /* whose bind is under way */
     usec_t refused_until; /* CLOCK_MONOTONIC; the agent's account is not tried before */
     unsigned refusals;    /* in a row */

@@ -15,6 +15,8 @@
 
 #define STABLE_AFTER (10 * USEC_PER_SEC)
 
+#define RENEWAL_PAUSE (1 * USEC_PER_SEC)
+
 typedef enum session_state {
     SESSION_OPENING,
     SESSION_WAITING, /* for the turn to bind */
@@ -24,15 +26,17 @@ typedef enum session_state {
 
 struct session {
     domain *domain;
-    const char *name; /* the controller's */
+    const char *name, *host; /* the controller's */
     const session_events *events;
     void *userdata;
 
     session_state state;
     connection *connection;
     connection_request *request; /* of the bind, or to keep alive */
+    kerberos_bind *kerberos_bind;
     sd_event_source *timer;
     usec_t ready_at; /* CLOCK_MONOTONIC; 0: it was not */
+    usec_t renew_at; /* CLOCK_MONOTONIC; 0: it has no end of its own */
     char *refusal;
     bool was_held_back, is_unknown_there;
 };
@@ -51,9 +55,24 @@ void session_fail(session *s, outcome o, const char *reason) {
 
 /* ---- Keeping alive --------------------------------------------------------------------------- */
 
-static void keep_alive_later(session *s) {
-    (void) sd_event_source_set_time(s->timer, now_monotonic() + KEEP_ALIVE);
+static void set_timer(session *s, usec_t at) {
+    (void) sd_event_source_set_time(s->timer, at);
     (void) sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+}
+
+/* The next look: to keep it alive, or to replace it before its tickets end. */
+static void look_later(session *s) {
+    usec_t at = now_monotonic() + KEEP_ALIVE;
+
+    set_timer(s, s->renew_at != 0 && s->renew_at < at ? s->renew_at : at);
+}
+
+/* Another session brings new tickets. Whoever waits for an answer gets it first. */
+static void renew(session *s) {
+    if (connection_is_idle(s->connection))
+        connection_fail(s->connection, OUTCOME_AD_NOT_REACHABLE, "is connected to anew");
+    else
+        set_timer(s, now_monotonic() + RENEWAL_PAUSE);
 }
 
 static void on_alive(const connection_answer *answer, void *userdata) {
@@ -66,7 +85,7 @@ static void on_alive(const connection_answer *answer, void *userdata) {
     if (answer->result != LDAP_SUCCESS)
         return connection_fail(s->connection, OUTCOME_AD_NOT_REACHABLE,
                                "answers no longer, though it is connected");
-    keep_alive_later(s);
+    look_later(s);
     s->events->alive(s, s->userdata);
 }
 
@@ -81,9 +100,15 @@ void session_probe(session *s) {
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+    session *s = userdata;
+
     (void) source;
     (void) usec;
-    session_probe(userdata);
+
+    if (s->renew_at != 0 && now_monotonic() >= s->renew_at)
+        renew(s);
+    else
+        session_probe(s);
     return 0;
 }
 
@@ -106,6 +131,26 @@ static void on_refused(session *s, const bind_refusal *refusal, const char *said
                     problem ? problem : "refuses the agent's account");
 }
 
+static void become_ready(session *s) {
+    s->state = SESSION_READY;
+    s->ready_at = now_monotonic();
+    look_later(s);
+    domain_bind_accepted(s->domain, s);
+    s->events->ready(s, s->userdata);
+}
+
+static void on_bound_by_kerberos(const bind_refusal *refusal, const char *said, usec_t renew_at,
+                                 void *userdata) {
+    session *s = userdata;
+
+    s->kerberos_bind = NULL;
+    if (refusal)
+        return on_refused(s, refusal, said);
+
+    s->renew_at = renew_at;
+    become_ready(s);
+}
+
 static void on_bound(const connection_answer *answer, void *userdata) {
     session *s = userdata;
     _cleanup_free_ char *said = NULL, *reason = NULL;
@@ -115,13 +160,8 @@ static void on_bound(const connection_answer *answer, void *userdata) {
     if (answer->result == -1)
         return;
 
-    if (answer->result == LDAP_SUCCESS) {
-        s->state = SESSION_READY;
-        s->ready_at = now_monotonic();
-        keep_alive_later(s);
-        domain_bind_accepted(s->domain, s);
-        return s->events->ready(s, s->userdata);
-    }
+    if (answer->result == LDAP_SUCCESS)
+        return become_ready(s);
 
     said = answer_describe(answer->result, answer->text);
     refusal = answer_bind_refusal(answer->result, answer->text);
@@ -132,9 +172,17 @@ static void on_bound(const connection_answer *answer, void *userdata) {
     connection_fail(s->connection, OUTCOME_AD_NOT_REACHABLE, reason ? reason : "");
 }
 
-void session_bind_turn(session *s) {
-    const directory_config *config;
+static int begin_bind(session *s) {
+    const directory_config *config = s->domain->config;
 
+    if (s->domain->kerberos)
+        return kerberos_bind_new(s->domain->kerberos, s->connection, s->host, on_bound_by_kerberos,
+                                 s, &s->kerberos_bind);
+    return connection_bind(s->connection, config->bind_dn, config->bind_password, on_bound, s,
+                           &s->request);
+}
+
+void session_bind_turn(session *s) {
     assert(s);
 
     if (s->state != SESSION_WAITING || !connection_is_open(s->connection))
@@ -149,10 +197,8 @@ void session_bind_turn(session *s) {
     if (!domain_bind_begin(s->domain, s))
         return;
 
-    config = s->domain->config;
     s->state = SESSION_BINDING;
-    if (connection_bind(s->connection, config->bind_dn, config->bind_password, on_bound, s,
-                        &s->request) < 0)
+    if (begin_bind(s) < 0)
         connection_fail(s->connection, OUTCOME_AD_NOT_REACHABLE, "takes no requests");
 }
 
@@ -181,6 +227,7 @@ int session_new(domain *d, worker *resolver, const connection_target *target,
 
     s->domain = d;
     s->name = target->name;
+    s->host = target->host;
     s->events = events;
     s->userdata = userdata;
     r = sd_event_add_time(d->event, &s->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer, s);
@@ -199,6 +246,7 @@ session *session_free(session *s) {
     if (!s)
         return NULL;
 
+    kerberos_bind_free(s->kerberos_bind);
     connection_request_free(s->request);
     connection_free(s->connection);
     sd_event_source_disable_unref(s->timer);

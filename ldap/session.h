@@ -4,8 +4,9 @@
 /* One connection to a controller on which the agent's account is signed in.
  *
  * Steps: name, socket and TLS (connection.h); its turn to bind; the bind; then it is ready, and
- * kept alive by a cheap read whenever it would be idle for long. A session is lost once and never
- * revived. Nothing here logs. */
+ * kept alive by a cheap read whenever it would be idle for long. One that is signed in by Kerberos
+ * gives itself up before its tickets end, when nobody waits for an answer. A session is lost once
+ * and never revived. Nothing here logs. */
 
 #include "ldap/connection.h"
 

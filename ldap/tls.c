@@ -399,6 +399,31 @@ bool tls_session_wants_write(const tls_session *s) {
     return s->wants_write;
 }
 
+int tls_session_end_point(const tls_session *s, uint8_t ret[static TLS_END_POINT_MAX],
+                          size_t *ret_size) {
+    X509 *certificate;
+    const EVP_MD *hash;
+    unsigned size;
+    int nid;
+
+    assert(s);
+    assert(ret_size);
+
+    certificate = SSL_get0_peer_certificate(s->ssl);
+    if (!certificate || X509_get_signature_info(certificate, &nid, NULL, NULL, NULL) != 1 ||
+        nid == NID_undef)
+        return -ENOTSUP;
+
+    hash = nid == NID_md5 || nid == NID_sha1 ? EVP_sha256() : EVP_get_digestbynid(nid);
+    if (!hash || EVP_MD_get_size(hash) > TLS_END_POINT_MAX)
+        return -ENOTSUP;
+    if (X509_digest(certificate, hash, ret, &size) != 1)
+        return -ENOMEM;
+
+    *ret_size = size;
+    return 0;
+}
+
 usec_t tls_session_not_after(const tls_session *s) {
     X509 *certificate;
 

@@ -28,6 +28,8 @@ static inline SSL_CTX *tls_context_free(SSL_CTX *ctx) {
 
 typedef struct tls_session tls_session;
 
+#define TLS_END_POINT_MAX 64
+
 /* fd       a connected non-blocking socket, borrowed: must outlive the session
  * host     the name (or address) in the controller's certificate
  * domain   a second name that it must bear; NULL: none
@@ -59,6 +61,12 @@ bool tls_session_has_pending(const tls_session *s);
 
 /* Whether the last call stopped because the socket took no more. */
 bool tls_session_wants_write(const tls_session *s);
+
+/* The hash of the peer's certificate that stands for this session in a channel binding
+ * (tls-server-end-point, RFC 5929 section 4.1). Returns 0; -ENOTSUP where the certificate's
+ * signature has no hash of its own, as Ed25519 has none; or -ENOMEM. */
+int tls_session_end_point(const tls_session *s, uint8_t ret[static TLS_END_POINT_MAX],
+                          size_t *ret_size);
 
 /* When the peer's certificate ends, CLOCK_REALTIME; 0 before the handshake is done. */
 usec_t tls_session_not_after(const tls_session *s);

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "agent/config.h"
+#include "tests/unit/keytab.h"
 
 #define OTHER "99999999-86f1-41af-91ab-2d7cd011db47"
 #define TENANT "72f988bf-86f1-41af-91ab-2d7cd011db47"
@@ -62,16 +63,19 @@ static void write_file(const char *name, const char *content) {
 }
 
 static int set_up(void **state) {
-    _cleanup_free_ char *drop_ins = NULL;
+    _cleanup_free_ char *drop_ins = NULL, *keytab = NULL;
 
     (void) state;
 
-    if (!mkdtemp(folder) || asprintf(&drop_ins, "%s/d.conf.d", folder) < 0)
+    if (!mkdtemp(folder) || asprintf(&drop_ins, "%s/d.conf.d", folder) < 0 ||
+        asprintf(&keytab, "%s/keytab", folder) < 0)
         return -1;
     (void) mkdir(drop_ins, 0700);
     write_file("relay-key", "c2VjcmV0\n");
     write_file("bind-password", "Passw0rd!\n");
     write_file("empty", "\n");
+    /* Its last byte is the version: a newline, which is not to be cut off here. */
+    keytab_add(keytab, "svc-writeback@CORP.EXAMPLE", '\n');
     return setenv("CREDENTIALS_DIRECTORY", folder, 1);
 }
 
@@ -198,6 +202,22 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
          "13: BindPasswordCredential=empty: the credential "},
         {"BindDn=svc@corp.example", "BindDn=a@b\nBindDn=c@d",
          "14: BindDn= stands here again; it was set in line 13"},
+        {"BindDn=svc@corp.example", "BindMethod=gssapi",
+         "13: BindMethod=gssapi: expected is simple or kerberos"},
+        {"BindDn=", "Keytab=keytab\nBindDn=", "13: Keytab= contradicts a simple bind"},
+        {"BindDn=", "BindMethod=kerberos\nBindDn=", "14: BindDn= contradicts BindMethod=kerberos"},
+        {"BindDn=svc@corp.example",
+         "Principal=svc-writeback\nBindMethod=kerberos\nBindPasswordCredential=bind-password",
+         "15: BindPasswordCredential= contradicts BindMethod=kerberos"},
+        {"BindDn=svc@corp.example", "BindMethod=kerberos",
+         "11: [Directory \"corp.example\"] has no Principal="},
+        {"BindDn=svc@corp.example", "BindMethod=kerberos\nPrincipal=svc-writeback\nKeytab=nowhere",
+         "15: Keytab=nowhere: the keytab "},
+        {"BindDn=svc@corp.example",
+         "BindMethod=kerberos\nPrincipal=svc-writeback\nKeytab=bind-password",
+         "15: Keytab=bind-password: the file "},
+        {"BindDn=svc@corp.example", "BindMethod=kerberos\nPrincipal=svc@OTHER.EXAMPLE",
+         "11: Keytab=keytab: the keytab "},
         {"Interval=2 min", "Interval=2 fortnights",
          "28: Interval=2 fortnights: expected is a time between 10s and 1d, such as 5min"},
         {"Interval=2 min", "Interval=1s", "28: Interval=1s: expected is a time between"},
@@ -229,6 +249,22 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
         if (!why || strncmp(why, expected, strlen(expected)) != 0)
             fail_msg("expected: %s\ngot:      %s", expected, why ? why : "(nothing)");
     }
+}
+
+static void an_account_with_a_keytab_is_read(void **state) {
+    _cleanup_free_ char *text =
+        with("BindDn=svc@corp.example", "BindMethod=kerberos\nPrincipal=svc-writeback");
+    _cleanup_(config_freep) config *c = NULL;
+    _cleanup_free_ char *why = NULL, *keytab = NULL;
+
+    (void) state;
+
+    assert_true(asprintf(&keytab, "%s/keytab", folder) > 0);
+    assert_int_equal(load("k.conf", text, &c, &why), 0);
+    assert_int_equal(c->directories[0].bind_method, BIND_KERBEROS);
+    assert_string_equal(c->directories[0].bind_dn, "svc-writeback@CORP.EXAMPLE");
+    assert_string_equal(c->directories[0].keytab, keytab);
+    assert_null(c->directories[0].bind_password);
 }
 
 static void dns_is_asked_where_no_controller_is_named_or_it_is_wished(void **state) {
@@ -342,6 +378,7 @@ static void a_missing_file_is_named(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_written_down_is_read),
+        cmocka_unit_test(an_account_with_a_keytab_is_read),
         cmocka_unit_test(what_is_wrong_is_told_with_line_and_cure),
         cmocka_unit_test(dns_is_asked_where_no_controller_is_named_or_it_is_wished),
         cmocka_unit_test(each_domain_has_its_own_account_base_and_controllers),
