@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Far beyond any ticket: those of accounts in hundreds of groups have some ten kilobytes. */
-#define REPLY_MAX ((uint32_t) 256 * 1024)
+#define REPLY_MAX ((size_t) 256 * 1024)
 
 typedef struct line {
     int fd, cancel_fd;
