@@ -8,9 +8,8 @@
  * refused. Before secret_memory_init(), and in sanitizer builds, the same functions use the
  * ordinary heap and still wipe.
  *
- * Libraries hold copies for a moment in the ordinary heap. Therefore a program with this in it
- * wipes all that anybody in it gives to free(3) or realloc(3); not in sanitizer builds. Nothing
- * here logs. */
+ * Libraries hold copies for a moment in the ordinary heap; agent/base/wipe.c wipes what is freed
+ * there. Nothing here logs. */
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-
-/* All memory that is freed, by whatever library, is wiped: free(3) and realloc(3) of every program
- * that is linked with this. */
+/* Wipes all memory that is freed, by whatever library.
+ *
+ * libldap builds its messages, passwords and all, in memory of malloc(3), and nothing else can be
+ * told to it: LBER_OPT_MEMORY_FNS has no say in what has no context. So malloc(3)'s family wipes.
+ * glibc lets a program replace it ("Replacing malloc" in its manual) and keeps its own by another
+ * name. The sanitizers replace it, too, and go first. */
 
 #include <malloc.h>
 #include <stdlib.h>
@@ -9,10 +12,6 @@
 
 #ifndef WRITEBACK_SANITIZERS
 
-/* libldap builds its messages, passwords and all, in memory of malloc(3), and nothing else can be
- * told to it: LBER_OPT_MEMORY_FNS has no say in what has no context. So malloc(3)'s family wipes.
- * glibc lets a program replace it ("Replacing malloc" in its manual) and keeps its own by this
- * name. The sanitizers replace it, too. */
 void __libc_free(void *p); /* NOLINT(bugprone-reserved-identifier) */
 
 void free(void *p) {

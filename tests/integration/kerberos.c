@@ -26,7 +26,6 @@
 #include "agent/base/log.h"
 #include "ldap/kerberos.h"
 #include "ldap/spnego.h"
-#include "ldap/stream.h"
 #include "tests/unit/keytab.h"
 
 #define DOMAIN "corp.example"
