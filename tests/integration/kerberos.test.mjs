@@ -26,10 +26,12 @@ function restartController(services) {
 class Agent {
   log = '';
 
-  constructor() {
+  /** A test that fails leaves none behind. */
+  constructor(t) {
     const program = env.WRITEBACK_LAB_AGENT ?? `${env.WRITEBACK_BUILD}/writebackd`;
     this.process = spawn(program, [`--config=${env.WRITEBACK_LAB_AGENT_CONFIG}`, '--log-target=stderr'],
       { stdio: ['ignore', 'ignore', 'pipe'] });
+    t.after(() => this.process.kill('SIGKILL'));
     this.process.stderr.on('data', (data) => { this.log += data; });
   }
 
@@ -56,17 +58,20 @@ class Agent {
   }
 }
 
-/** The longest that the health endpoint took to answer until `done` is. */
+/** The longest that the health endpoint, once it was there, took to answer until `done` is. */
 async function slowestHealth(done) {
-  let slowest = 0;
+  let slowest;
   let running = true;
   done = Promise.resolve(done).finally(() => { running = false; });
   while (running) {
     const began = performance.now();
     const answer = await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/livez`).catch(() => null);
-    if (answer)
-      assert.equal(answer.status, 200);
-    slowest = Math.max(slowest, performance.now() - began);
+    if (answer && slowest === undefined)
+      slowest = 0;
+    else if (slowest !== undefined) {
+      assert.equal(answer?.status, 200);
+      slowest = Math.max(slowest, performance.now() - began);
+    }
     await sleep(5);
   }
   await done;
@@ -76,8 +81,8 @@ async function slowestHealth(done) {
 before(() => restartController('ldap'));
 after(() => rmSync(`${env.WRITEBACK_LAB_SCRATCH}/agent/state`, { recursive: true, force: true }));
 
-test('a KDC that is not there is said once, with its port', async () => {
-  const agent = new Agent();
+test('a KDC that is not there is said once, with its port', async (t) => {
+  const agent = new Agent(t);
   const entry = await agent.logged(35032);
   assert.match(entry, /dc1\.corp\.example of corp\.example cannot be used: it cannot be asked for a Kerberos ticket on port 88: Connection refused/);
   // It is tried again by itself, at first after a second.
@@ -87,36 +92,37 @@ test('a KDC that is not there is said once, with its port', async () => {
   await agent.stop();
 });
 
-test('a KDC that does not answer holds up neither health nor the end', async () => {
+test('a KDC that does not answer holds up neither health nor the end', async (t) => {
   let asked = 0;
   const mute = createServer((socket) => { asked++; socket.on('error', () => {}); });
+  t.after(() => mute.close());
   mute.listen(KDC);
   await once(mute, 'listening');
 
-  const agent = new Agent();
+  const agent = new Agent(t);
   const entry = agent.logged(35032);
   const slowest = await slowestHealth(entry);
   assert.match(await entry, /gives no Kerberos ticket: its KDC \(TCP port 88\) does not answer/);
-  assert.ok(slowest < 250, `health took ${slowest} ms`);
+  // A loop that waits would take the ten seconds until the KDC is given up.
+  assert.ok(slowest < 1000, `health took ${slowest} ms`);
 
   // While it waits for the next try's ticket.
   const before = asked;
   for (const end = Date.now() + 20_000; asked === before && Date.now() < end; await sleep(20));
   assert.ok(asked > before);
   assert.ok(await agent.stop() < 3000);
-  mute.close();
 });
 
-test('as soon as the KDC is back, the agent is', async () => {
-  const agent = new Agent();
+test('as soon as the KDC is back, the agent is', async (t) => {
+  const agent = new Agent(t);
   await agent.logged(35032);
   restartController('ldap kdc');
   await agent.logged(35031, 60_000);
   await agent.stop();
 });
 
-test('a wrong keytab is said once, and not tried again', async () => {
-  const agent = new Agent();
+test('a wrong keytab is said once, and not tried again', async (t) => {
+  const agent = new Agent(t);
   await agent.logged(35031);
   await agent.stop();
   // The account's password changes, and the keytab is the one from before.
@@ -125,7 +131,7 @@ test('a wrong keytab is said once, and not tried again', async () => {
     LDAPTLS_CACERT=$WRITEBACK_LAB_DC_CA ldapmodify -x -H ldaps://$WRITEBACK_LAB_DC -D "$WRITEBACK_LAB_ADMIN_DN" \\
       -w "$WRITEBACK_LAB_ADMIN_PASSWORD"`]);
 
-  const wrong = new Agent();
+  const wrong = new Agent(t);
   const entry = await wrong.logged(35034);
   assert.match(entry, /refuses the agent's account svc-writeback@CORP\.EXAMPLE: the key of svc-writeback@CORP\.EXAMPLE in the keytab \S+ \(version \d+\) is not the account's: its password was changed/);
   assert.match(entry, /make a new keytab/);
