@@ -153,7 +153,7 @@ test('without an answer of DNS this is told; it is asked again, and once known, 
   await until('it is told', async () => (await status())[DOMAIN] === 'fail');
   assert.match((await controllersInHealth())[DOMAIN].output, /the name does not exist \(SRV _ldap\._tcp\.dc\._msdcs\.corp\.example\)$/);
   assert.equal(await ready(), 503);
-  assert.match(said(), / 35039 ControllersNotFound: /);
+  assert.match(said(), / 35044 ControllersNotFound: /);
 
   dns.records = { [DOMAIN]: [{ target: DC1 }] };
   await until('it is asked again', async () => JSON.stringify(await status()) === JSON.stringify({ [DC1]: 'pass' }));
