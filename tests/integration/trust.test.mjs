@@ -188,7 +188,10 @@ test('a damaged ledger is set aside, and the agent goes on', async () => {
   assert.equal(await agent.stop(), 0);
   writeFileSync(`${STATE}/ledger.sqlite`, 'this is no database, whatever it was before'.repeat(100));
   await agent.start().ready();
-  assert.ok(entries().some(({ event, text }) => event === 35060 && /ledger\.sqlite\.damaged-\d{8}T\d{6}Z/.test(text)));
+  const isSetAside = () =>
+    entries().some(({ event, text }) => event === 35060 && /ledger\.sqlite\.damaged-\d{8}T\d{6}Z/.test(text));
+  for (const end = Date.now() + 20_000; !isSetAside() && Date.now() < end; await sleep(20));
+  assert.ok(isSetAside());
   assert.equal(readdirSync(STATE).filter((name) => name.includes('.damaged-')).length, 1);
 
   // Whatever was issued before the new file, by the second, may stand in the old one.
