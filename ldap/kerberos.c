@@ -59,10 +59,11 @@ static void finish(kerberos_bind *b, const bind_refusal *refusal, const char *sa
     usec_t renew_at = now_monotonic() + kerberos_renewal(spnego_lifetime(b->spnego));
     kerberos_bound_fn fn = b->fn;
     void *userdata = b->userdata;
-    _cleanup_(spnego_freep) spnego *keeps_the_texts = TAKE_PTR(b->spnego);
+    spnego *texts = TAKE_PTR(b->spnego); /* what is told is its own */
 
     kerberos_bind_free(b);
     fn(refusal, said, renew_at, userdata);
+    (void) spnego_free(texts);
 }
 
 static void give_up(kerberos_bind *b, outcome o, const char *reason) {
