@@ -61,7 +61,6 @@ struct operation {
     usec_t retry_after; /* of OUTCOME_TOO_MANY_REQUESTS */
 
     /* The end. */
-    outcome outcome;
     int status;
     char *body;
 };
@@ -296,7 +295,6 @@ static void finish(operation *op, outcome o, char *body) {
     const outcome_info *info = outcome_get(o);
     bool is_final = !info->retryable;
 
-    op->outcome = o;
     op->status = info->http;
     op->body = body;
     health_count_request(op->set->context.health, request_operation_name(op->request.operation), o,
@@ -835,7 +833,6 @@ void operations_begin(operations *o, relay_request *q) {
                       .origin = q,
                       .began = now_monotonic(),
                       .request = {.operation = OPERATION_INVALID},
-                      .outcome = OUTCOME_INVALID,
                       .not_found = OUTCOME_INVALID};
     op->deadline = op->began + DEADLINE;
     o->first = op;

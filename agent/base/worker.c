@@ -8,6 +8,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* How many jobs may wait. */
+#define WAITING_MAX 1024
+
 struct worker_job {
     worker_run_fn run;
     worker_done_fn done;
@@ -29,8 +32,7 @@ struct worker {
     job_queue waiting, finished;
     bool running; /* a job, in the thread */
     bool stopping;
-    bool abandoned; /* the thread frees all, itself included */
-    size_t limit;
+    bool abandoned;  /* the thread frees all, itself included */
     int finished_fd; /* eventfd(2): the thread has put something into `finished` */
     sd_event_source *finished_source;
 };
@@ -162,7 +164,6 @@ int worker_new(sd_event *event, const char *name, worker **ret) {
     if (!w)
         return -ENOMEM;
 
-    w->limit = 1024;
     (void) pthread_mutex_init(&w->lock, NULL);
     (void) pthread_cond_init(&w->wake, NULL);
     w->finished_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -233,7 +234,7 @@ int worker_submit(worker *w, worker_run_fn run, worker_done_fn done, worker_disp
     *job = (worker_job){.run = run, .done = done, .dispose = dispose, .userdata = userdata};
 
     (void) pthread_mutex_lock(&w->lock);
-    full = w->waiting.length >= w->limit;
+    full = w->waiting.length >= WAITING_MAX;
     if (!full)
         queue_put(&w->waiting, job);
     (void) pthread_cond_signal(&w->wake);
@@ -252,9 +253,4 @@ int worker_submit(worker *w, worker_run_fn run, worker_done_fn done, worker_disp
 void worker_cancel(worker_job *job) {
     assert(job);
     job->cancelled = true;
-}
-
-void worker_set_limit(worker *w, size_t limit) {
-    assert(w);
-    w->limit = limit;
 }

@@ -34,7 +34,7 @@ worker *worker_free(worker *w);
  * `userdata`. Takes NULL, returns NULL. */
 worker *worker_abandon(worker *w);
 
-/* Queues a job. Returns 0; -EBUSY where `limit` jobs wait already (see worker_set_limit); -ENOMEM.
+/* Queues a job. Returns 0; -EBUSY where 1024 jobs wait already; -ENOMEM.
  * On failure nothing is called and `userdata` stays the caller's. */
 int worker_submit(worker *w, worker_run_fn run, worker_done_fn done, worker_dispose_fn dispose,
                   void *userdata, worker_job **ret);
@@ -42,8 +42,5 @@ int worker_submit(worker *w, worker_run_fn run, worker_done_fn done, worker_disp
 /* The caller is not interested any more: `done` will not be called. The job itself may still run.
  * Must not be called after `done`. */
 void worker_cancel(worker_job *job);
-
-/* How many jobs may wait; 1024 at first. */
-void worker_set_limit(worker *w, size_t limit);
 
 DEFINE_CLEANUP(worker *, worker_free);
