@@ -1,27 +1,61 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A way to a controller on which an answer can be lost. What passes is encrypted end to end, so
-// requests are told apart by counting: one request of the agent's is one TLS record.
+// A way to a controller on which a change, or the answer to it, can be lost. It has the
+// controller's own certificate, so that it sees which request is a change: the agent may look at
+// other things at any time, to keep a connection alive for instance.
 
 import { once } from 'node:events';
-import net from 'node:net';
+import { readFileSync } from 'node:fs';
+import tls from 'node:tls';
 
-const APPLICATION_DATA = 0x17;
-const HEADER_SIZE = 5;
+const { env } = process;
+const CA_FOLDER = `${env.WRITEBACK_LAB_SCRATCH}/ca`;
+
+// BER tags of RFC 4511 section 4.2 and on.
+const MODIFY_REQUEST = 0x66;
+
+/** Content of the element at `at`: where it begins and ends; undefined where some is still to come. */
+function element(data, at) {
+  if (data.length < at + 2) return undefined;
+  const short = data[at + 1];
+  const n = short < 0x80 ? 0 : short - 0x80;
+  const begin = at + 2 + n;
+  if (data.length < begin) return undefined;
+  const end = begin + (n ? data.readUIntBE(at + 2, n) : short);
+  return data.length < end ? undefined : { begin, end };
+}
+
+/** The LDAP messages that are complete in `data`, and the rest. */
+function messages(data) {
+  const whole = [];
+  for (let message; (message = element(data, 0)); data = data.subarray(message.end)) {
+    const id = element(data, message.begin);
+    whole.push({ bytes: data.subarray(0, message.end), operation: data[id.end] });
+  }
+  return { whole, rest: data };
+}
 
 export class LdapProxy {
-  #server = net.createServer((socket) => this.#connect(socket));
+  #server;
+  #authority = readFileSync(env.WRITEBACK_LAB_DC_CA);
   #sockets = new Set();
   #fault;
   #isAway = false;
 
-  constructor(host, port) {
-    this.host = host;
+  /** To the controller of this host name. */
+  constructor(name, port) {
+    const [host] = name.split('.');
+    this.name = name;
     this.port = port;
+    this.#server = tls.createServer({
+      cert: readFileSync(`${CA_FOLDER}/${host}.pem`),
+      key: readFileSync(`${CA_FOLDER}/${host}.key`),
+    }, (socket) => this.#connect(socket));
+    this.#server.on('tlsClientError', () => {});
   }
 
-  async listen(port) {
-    this.#server.listen(port, this.host);
+  async listen(address, port) {
+    this.#server.listen(port, address);
     await once(this.#server, 'listening');
     return this;
   }
@@ -42,14 +76,14 @@ export class LdapProxy {
   }
 
   /**
-   * The next request but `skip` is lost, once. Its connection is cut, others pass. Resolves when
+   * The next change but `skip` is lost, once. Its connection is cut, others pass. Resolves when
    * that has happened.
    *
    *     swallowed   the controller never gets it
    *     answered    the controller gets it and answers, and the answer is lost
    *     silent      the same, but the connection stays: from now on nothing comes back on it
    */
-  lose(how, skip) {
+  lose(how, skip = 0) {
     return new Promise((resolve) => {
       this.#fault = { how, skip, resolve };
     });
@@ -60,7 +94,7 @@ export class LdapProxy {
       client.destroy();
       return;
     }
-    const server = net.connect(this.port, this.host);
+    const server = tls.connect({ host: this.name, port: this.port, ca: this.#authority });
     const connection = { client, server, rest: Buffer.alloc(0), isMute: false };
     for (const [socket, other] of [[client, server], [server, client]]) {
       this.#sockets.add(socket);
@@ -74,25 +108,20 @@ export class LdapProxy {
     server.on('data', (data) => this.#takeAnswer(connection, data));
   }
 
-  /** Whole records only, so that what is cut is cut between two. */
   #takeRequests(connection, data) {
-    let rest = Buffer.concat([connection.rest, data]);
-    while (rest.length >= HEADER_SIZE && rest.length >= HEADER_SIZE + rest.readUInt16BE(3)) {
-      const size = HEADER_SIZE + rest.readUInt16BE(3);
-      this.#takeRecord(connection, rest.subarray(0, size));
-      rest = rest.subarray(size);
-    }
+    const { whole, rest } = messages(Buffer.concat([connection.rest, data]));
     connection.rest = rest;
+    for (const message of whole) this.#takeRequest(connection, message);
   }
 
-  #takeRecord(connection, record) {
-    if (this.#fault && record[0] === APPLICATION_DATA && this.#fault.skip-- === 0) {
+  #takeRequest(connection, { bytes, operation }) {
+    if (this.#fault && operation === MODIFY_REQUEST && this.#fault.skip-- === 0) {
       connection.fault = this.#fault;
       this.#fault = undefined;
       connection.isMute = true;
       if (connection.fault.how === 'swallowed') this.#cut(connection);
     }
-    if (!connection.server.destroyed) connection.server.write(record);
+    if (!connection.server.destroyed) connection.server.write(bytes);
   }
 
   #takeAnswer(connection, data) {
