@@ -49,7 +49,8 @@ static json_t *check_entry(const components *all, const component *c) {
         r |= json_object_set_new(entry, "observedUnit", json_string("ms"));
     }
     if (c->not_after > 0)
-        r |= set_date(entry, "certificateNotAfter", c->not_after);
+        r |= set_date(entry, c->type == COMPONENT_KEYS ? "notAfter" : "certificateNotAfter",
+                      c->not_after);
     if (root)
         r |= json_object_set_new(entry, "causedBy", json_string(root->name));
     if (c->status == HEALTH_UNKNOWN)

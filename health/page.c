@@ -285,7 +285,8 @@ static void put_part(FILE *f, const components *all, const component *c, usec_t 
         if (c->not_after > 0) {
             char date[RFC3339_MAX];
 
-            fprintf(f, "%scertificate until %.10s", c->latency > 0 ? " · " : "",
+            fprintf(f, "%s%s until %.10s", c->latency > 0 ? " · " : "",
+                    c->type == COMPONENT_KEYS ? "good" : "certificate",
                     rfc3339_utc(c->not_after, date));
         }
         fputs("</span>", f);

@@ -545,6 +545,32 @@ static void page_escapes_what_peers_say_and_runs_nothing(void **state) {
     assert_non_null(strstr(a.body, "content: \"✓\";"));
 }
 
+/* The agent's keys end one day, as a certificate does; they are none. */
+static void keys_and_certificates_are_told_apart(void **state) {
+    const usec_t end = 1798761600ULL * USEC_PER_SEC; /* 2027-01-01 */
+    const health_component keys = {
+        .type = COMPONENT_KEYS, .name = "keys", .instance = "", .certificate_not_after = end};
+    const health_component controller = {.type = COMPONENT_CONTROLLER,
+                                         .name = "directory:corp.example",
+                                         .instance = "dc1",
+                                         .certificate_not_after = end};
+    fixture *f = *state;
+    answer a;
+
+    assert_int_equal(health_report(f->health, &keys), 0);
+    ask(f, "GET", "/", &a);
+    assert_non_null(strstr(a.body, ">good until 2027-01-01<"));
+    ask(f, "GET", "/readyz/keys", &a);
+    assert_non_null(strstr(a.body, "\"notAfter\":\"2027-01-01T00:00:00"));
+    assert_null(strstr(a.body, "ertificate"));
+
+    assert_int_equal(health_report(f->health, &controller), 0);
+    ask(f, "GET", "/", &a);
+    assert_non_null(strstr(a.body, ">certificate until 2027-01-01<"));
+    ask(f, "GET", "/healthz", &a);
+    assert_non_null(strstr(a.body, "\"certificateNotAfter\":\"2027-01-01T00:00:00"));
+}
+
 /* ---- Where it listens ------------------------------------------------------------------------ */
 
 static void only_this_host_is_listened_to(void **state) {
@@ -696,6 +722,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(status_tells_what_cures_and_how_requests_ended, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(only_the_last_fifty_requests_are_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(keys_and_certificates_are_told_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(page_escapes_what_peers_say_and_runs_nothing, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(only_this_host_is_listened_to, setup, teardown),
