@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* A hundred years; so that sums of spans and dates stay far from overflow. */
+#define SPAN_MAX (36500 * USEC_PER_DAY)
+
 static usec_t read_clock(clockid_t id) {
     struct timespec t;
 
@@ -26,26 +29,27 @@ int usec_parse(const char *text, usec_t *ret) {
         const char *name;
         usec_t length;
     } units[] = {
-        {"", USEC_PER_SEC},       {"s", USEC_PER_SEC},  {"m", USEC_PER_MINUTE},
-        {"min", USEC_PER_MINUTE}, {"h", USEC_PER_HOUR}, {"d", USEC_PER_DAY},
+        {"s", USEC_PER_SEC}, {"min", USEC_PER_MINUTE}, {"h", USEC_PER_HOUR},
+        {"d", USEC_PER_DAY}, {"w", 7 * USEC_PER_DAY},
     };
-    unsigned long long n;
+    unsigned long long number;
     char *unit;
 
     assert(text);
     assert(ret);
 
-    if (!isdigit((unsigned char) *text))
+    if (!isdigit((unsigned char) text[0]))
         return -EINVAL;
-    errno = 0;
-    n = strtoull(text, &unit, 10);
+    number = strtoull(text, &unit, 10);
     unit += strspn(unit, " ");
+
     for (size_t i = 0; i < ELEMENTSOF(units); i++) {
-        if (strcmp(unit, units[i].name) != 0)
+        if (strcmp(units[i].name, unit) != 0)
             continue;
-        if (errno != 0 || n > 365000 * USEC_PER_DAY / units[i].length)
-            return -ERANGE;
-        *ret = n * units[i].length;
+        if (number == 0 || number > SPAN_MAX / units[i].length)
+            return -EINVAL;
+
+        *ret = number * units[i].length;
         return 0;
     }
     return -EINVAL;

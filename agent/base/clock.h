@@ -11,8 +11,8 @@
 usec_t now_monotonic(void);
 usec_t now_realtime(void);
 
-/* A span of time as people write it: "90", "90s", "5 min", "2h", "7d"; seconds where no unit is
- * given. Returns 0, -EINVAL where it is none, or -ERANGE beyond 1000 years. */
+/* A span of time as people write it, "90s" or "5 min": a whole number above zero and its unit, s,
+ * min, h, d or w. Returns 0, or -EINVAL where it is none or is longer than a hundred years. */
 int usec_parse(const char *text, usec_t *ret);
 
 /* Long enough for "2026-11-23T14:00:00.123456Z" and a NUL. */

@@ -17,7 +17,6 @@
 #include "agent/config_file.h"
 #include "agent/ctl/ctl.h"
 #include "agent/ctl/text.h"
-#include "agent/duration.h"
 
 /* What is known of the keys before they are read. */
 typedef struct place {
@@ -64,7 +63,7 @@ static int get_duration(const place *p, const char *key, usec_t fallback, usec_t
     const char *text = setting(p, "Keys", key);
 
     *ret = fallback;
-    return text ? duration_parse(text, ret) : 0;
+    return text ? usec_parse(text, ret) : 0;
 }
 
 static int read_config(place *p, const char *path) {

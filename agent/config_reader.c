@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/config_reader.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/base/clock.h"
+#include "agent/base/file.h"
+
+void config_fail(config_reader *r, int error, const config_place *place, const char *format, ...) {
+    _cleanup_free_ char *text = NULL;
+    va_list args;
+    int n;
+
+    if (r->r < 0)
+        return;
+
+    r->r = error;
+    va_start(args, format);
+    n = vasprintf(&text, format, args);
+    va_end(args);
+    if (n < 0 || asprintf(&r->why, "%s:%d: %s", place->file, place->line, text) < 0)
+        r->why = NULL;
+}
+
+void config_fail_for_memory(config_reader *r) {
+    if (r->r == 0)
+        r->r = -ENOMEM;
+}
+
+config_setting *config_take(config_reader *r, config_section *s, const char *key) {
+    config_setting *found = NULL;
+
+    for (size_t i = 0; i < s->n_settings; i++) {
+        config_setting *setting = &s->settings[i];
+
+        if (strcmp(setting->key, key) != 0)
+            continue;
+        if (found)
+            config_fail(r, -EINVAL, &setting->place,
+                        "%s= stands here again; it was set in line %d already", key,
+                        found->place.line);
+        setting->used = true;
+        found = setting;
+    }
+    return found;
+}
+
+char *config_get_text(config_reader *r, config_section *s, const char *key) {
+    config_setting *setting = config_take(r, s, key);
+    char *text, *to;
+
+    if (!setting || setting->value[0] == '\0')
+        return NULL;
+
+    text = to = strdup(setting->value);
+    if (!text) {
+        config_fail_for_memory(r);
+        return NULL;
+    }
+
+    for (const char *from = setting->value; *from; from++)
+        if (*from != '\n')
+            *to++ = *from;
+    *to = '\0';
+    return text;
+}
+
+char *config_need_text(config_reader *r, config_section *s, const char *key, const char *expected) {
+    char *text = config_get_text(r, s, key);
+
+    if (!text)
+        config_fail(r, -EINVAL, &s->place, "[%s%s%s%s] has no %s=; expected is %s", s->type,
+                    s->name ? " \"" : "", s->name ? s->name : "", s->name ? "\"" : "", key,
+                    expected);
+    return text;
+}
+
+char **config_get_list(config_reader *r, config_section *s, const char *key,
+                       const char *separators) {
+    config_setting *setting = config_take(r, s, key);
+    _cleanup_free_ char *copy = NULL;
+    char **list = NULL, *rest = NULL;
+    size_t n = 0;
+
+    if (!setting)
+        return NULL;
+
+    copy = strdup(setting->value);
+    if (!copy) {
+        config_fail_for_memory(r);
+        return NULL;
+    }
+
+    for (char *word = strtok_r(copy, separators, &rest); word;
+         word = strtok_r(NULL, separators, &rest)) {
+        char **larger = reallocarray(list, n + 2, sizeof(char *));
+
+        if (!larger || !(larger[n] = strdup(word))) {
+            config_fail_for_memory(r);
+            return larger ? larger : list;
+        }
+        list = larger;
+        list[++n] = NULL;
+    }
+    return list;
+}
+
+char **config_get_repeated(config_reader *r, config_section *s, const char *key) {
+    char **list = calloc(s->n_settings + 1, sizeof(char *));
+    size_t n = 0;
+
+    for (size_t i = 0; list && i < s->n_settings; i++) {
+        if (strcmp(s->settings[i].key, key) != 0)
+            continue;
+
+        s->settings[i].used = true;
+        list[n] = strdup(s->settings[i].value);
+        if (!list[n++])
+            config_fail_for_memory(r);
+    }
+    if (!list)
+        config_fail_for_memory(r);
+    return list;
+}
+
+bool config_get_boolean(config_reader *r, config_section *s, const char *key, bool otherwise) {
+    config_setting *setting = config_take(r, s, key);
+
+    if (!setting || setting->value[0] == '\0')
+        return otherwise;
+    if (strcmp(setting->value, "yes") != 0 && strcmp(setting->value, "no") != 0)
+        config_fail(r, -EINVAL, &setting->place, "%s=%s: expected is yes or no", key,
+                    setting->value);
+    return strcmp(setting->value, "yes") == 0;
+}
+
+/* "a, b or c", malloc(3)ed. */
+static char *join(const char *const *words) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+
+    if (!f)
+        return NULL;
+
+    for (size_t i = 0; words[i]; i++)
+        fprintf(f, "%s%s", i == 0 ? "" : words[i + 1] ? ", " : " or ", words[i]);
+    if (fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+int config_get_choice(config_reader *r, config_section *s, const char *key,
+                      const char *const *words) {
+    const config_setting *setting = config_take(r, s, key);
+    _cleanup_free_ char *expected = NULL;
+
+    if (!setting || setting->value[0] == '\0')
+        return 0;
+
+    for (int i = 0; words[i]; i++)
+        if (strcmp(setting->value, words[i]) == 0)
+            return i;
+
+    expected = join(words);
+    config_fail(r, -EINVAL, &setting->place, "%s=%s: expected is %s", key, setting->value,
+                expected ? expected : words[0]);
+    return 0;
+}
+
+void config_list_free(char **list) {
+    for (char **p = list; p && *p; p++)
+        free(*p);
+    free(list);
+}
+
+secret *config_get_credential(config_reader *r, config_section *s, const char *key,
+                              const char *fallback) {
+    config_setting *setting = config_take(r, s, key);
+    const char *name = setting && setting->value[0] ? setting->value : fallback;
+    _cleanup_free_ char *path = NULL;
+    secret *value = NULL;
+    int error;
+
+    error = credential_read(name, &value, &path);
+    if (error == -ENODATA)
+        config_fail(r, error, setting ? &setting->place : &s->place,
+                    "%s=%s: the credential %s is empty; put the secret into it", key, name, path);
+    else if (error < 0)
+        config_fail(
+            r, error, setting ? &setting->place : &s->place,
+            "%s=%s: the credential %s cannot be read (%s); expected is the name of a credential that the "
+            "service is given (LoadCredential=) or an absolute path",
+            key, name, path ? path : "", strerror(-error));
+    return value;
+}
+
+bool config_is_guid(const char *text) {
+    for (size_t i = 0; i < 36; i++)
+        if (i == 8 || i == 13 || i == 18 || i == 23 ? text[i] != '-'
+                                                    : !isxdigit((unsigned char) text[i]))
+            return false;
+
+    return text[36] == '\0';
+}
+
+bool config_is_https(const char *url) {
+    return strncmp(url, "https://", 8) == 0 && url[8] != '\0' && url[8] != '/' &&
+           !strpbrk(url, " \t@#");
+}
+
+usec_t config_get_duration(config_reader *r, config_section *s, const char *key, usec_t fallback) {
+    config_setting *setting = config_take(r, s, key);
+    usec_t duration = fallback;
+
+    if (setting && setting->value[0] && usec_parse(setting->value, &duration) < 0)
+        config_fail(
+            r, -EINVAL, &setting->place,
+            "%s=%s: expected is a span of time such as 180d: a number and its unit, one of s, min, "
+            "h, d, w",
+            key, setting->value);
+    return duration;
+}
+
+usec_t config_get_interval(config_reader *r, config_section *s, const char *key, usec_t fallback) {
+    const config_setting *setting = config_take(r, s, key);
+    usec_t interval;
+
+    if (!setting || setting->value[0] == '\0')
+        return fallback;
+    if (usec_parse(setting->value, &interval) == 0 && interval >= 10 * USEC_PER_SEC &&
+        interval <= USEC_PER_DAY)
+        return interval;
+
+    config_fail(r, -EINVAL, &setting->place,
+                "%s=%s: expected is a time between 10s and 1d, such as 5min", key, setting->value);
+    return fallback;
+}
