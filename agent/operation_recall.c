@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Was the request seen before? */
+
+#include "agent/operation_steps.h"
+
+#include <string.h>
+
+#include "agent/base/clock.h"
+
+/* The first answer again. */
+static void repeat(operation *op, const ledger_entry *entry) {
+    op->recorded = false;
+    op->status = entry->status;
+    op->body = strdup(entry->body);
+    operation_log_repetition(op, entry->status);
+    operation_deliver(op);
+}
+
+static void on_begun(const ledger_entry *entry, void *userdata) {
+    operation *op = userdata;
+
+    if (operation_is_over(op))
+        return;
+    if (entry->r < 0) {
+        operation_refuse(op, OUTCOME_LEDGER_UNAVAILABLE, entry->why);
+        return;
+    }
+    if (entry->state == LEDGER_CONFLICT ||
+        !password_memory_agrees(op->set->passwords, &op->request)) {
+        operation_refuse(op, OUTCOME_REQUEST_CONFLICT,
+                         "the same id came with other content; use a new id for a new request");
+        return;
+    }
+
+    switch (entry->state) {
+    case LEDGER_DONE:
+        repeat(op, entry);
+        return;
+    case LEDGER_SENT:
+        op->sent_before = true;
+        break;
+    default:
+        op->recorded = true;
+    }
+    operation_authorise(op);
+}
+
+static bool same_secret(const secret *a, const secret *b) {
+    return a && b ? secret_equal(a, b) : a == b;
+}
+
+/* The same id is under way already: the answer will be the same, if it is the same request. */
+static bool join_leader(operation *op) {
+    for (operation *other = op->set->first; other; other = other->next) {
+        /* One that was answered for its time answers nobody else. */
+        if (!other->keyed || !other->origin || strcmp(other->request.id, op->request.id) != 0)
+            continue;
+
+        if (memcmp(other->request.fingerprint, op->request.fingerprint, REQUEST_FINGERPRINT_SIZE) !=
+                0 ||
+            !same_secret(other->request.new_password, op->request.new_password) ||
+            !same_secret(other->request.current_password, op->request.current_password))
+            operation_refuse(
+                op, OUTCOME_REQUEST_CONFLICT,
+                "the same id is under way with other content; use a new id for a new request");
+        else
+            op->leader = other;
+        return true;
+    }
+    return false;
+}
+
+void operation_recall(operation *op) {
+    usec_t wait = limits_take_request(op->set->limits, now_monotonic());
+
+    if (wait > 0) {
+        op->retry_after = wait;
+        operation_refuse(op, OUTCOME_TOO_MANY_REQUESTS,
+                         "there are too many requests (RequestRate=)");
+        return;
+    }
+    if (op->request.operation == OPERATION_CHECK) {
+        operation_authorise(op);
+        return;
+    }
+    if (join_leader(op))
+        return;
+
+    op->keyed = true;
+    op->waiting_for_ledger = true;
+    if (ledger_begin(op->set->context.ledger, &op->request, now_realtime(), on_begun, op) < 0) {
+        op->waiting_for_ledger = false;
+        operation_refuse(op, OUTCOME_LEDGER_UNAVAILABLE, "too many requests wait for the disk");
+    }
+}
