@@ -81,6 +81,11 @@ int issuer_config_complete(issuer_config *c, const char **ret_why) {
     return 0;
 }
 
+bool issuer_config_is_entra(const issuer_config *c) {
+    assert(c);
+    return c->tenant != NULL;
+}
+
 int issuer_config_pin_keys(issuer_config *c, const char *path, const char **ret_why) {
     _cleanup_(secret_freep) secret *text = NULL;
     int r;

@@ -268,6 +268,9 @@ void issuer_config_done(issuer_config *c);
  */
 int issuer_config_complete(issuer_config *c, const char **ret_why);
 
+/* Whether its tokens are Microsoft Entra's: they have a tenant. */
+bool issuer_config_is_entra(const issuer_config *c);
+
 /* Reads the keys from a file, a JWK set. Blocks for the disk. Returns 0, or negative errno with a
  * static text in *ret_why. */
 int issuer_config_pin_keys(issuer_config *c, const char *path, const char **ret_why);
@@ -279,7 +282,9 @@ typedef struct token_claims {
     const char *object_id; /* oid */
     const char *tenant;    /* tid */
     const char *client;    /* azp, appid in v1 tokens, client_id (RFC 9068) */
-    const char *upn;       /* upn, else preferred_username */
+    const char *upn;
+    const char *preferred_name; /* preferred_username, which people may change themselves (OpenID
+                                   Connect Core 1.0 section 5.7) */
     const char *onprem_sid;
     bool is_app; /* idtyp is "app"; without idtyp: no scp, and roles, and sub equals oid */
     usec_t expires;
@@ -329,10 +334,11 @@ typedef struct issuer_call issuer_call;
 /* Verifies in full: compact JWS; alg RS256, PS256 or ES256 and fit for the key; only alg, kid, typ
  * (JWT or at+jwt), x5t, x5t#S256 as header parameters (Entra also sends nonce in Graph's: refused);
  * signature; iss; aud; tid; exp, nbf and iat with 60 s of skew; not an ID token (nonce, at_hash or
- * c_hash claim, or no client). An unknown `kid` fetches the keys again, at most once a minute, and
- * waits for that; before the first keys everything waits for them; at most 64 verifications at
- * once, and none for longer than 10 s. The token is borrowed until `verified` was called. r is 0 or
- * -EACCES (refused), -EHOSTUNREACH (no keys to be had: the same token may be good later), -ENOMEM.
+ * c_hash claim, no client, or for the client itself without a scope). An unknown `kid` fetches the
+ * keys again, at most once a minute, and waits for that; before the first keys everything waits for
+ * them; at most 64 verifications at once, and none for longer than 10 s. The token is borrowed
+ * until `verified` was called. r is 0 or -EACCES (refused), -EHOSTUNREACH (no keys to be had: the
+ * same token may be good later), -ENOMEM.
  *
  * `verified` is called once: from inside this call, and then `*ret` is NULL; or later, and then the
  * call is gone with it. Returns 0, or negative errno and then it is not called. */

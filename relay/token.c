@@ -270,6 +270,27 @@ static const char *client_of(const json_t *claims) {
     return client ? client : json_get_string(claims, "client_id");
 }
 
+static bool is_app(const json_t *claims) {
+    const char *idtyp = json_get_string(claims, "idtyp");
+
+    if (idtyp)
+        return strcmp(idtyp, "app") == 0;
+
+    return !json_object_get(claims, "scp") && !json_object_get(claims, "scope") &&
+           json_object_get(claims, "roles") && json_get_string(claims, "sub") &&
+           json_equal(json_object_get(claims, "sub"), json_object_get(claims, "oid"));
+}
+
+/* What a client gets for itself and no other; an access token for an application that is portal and
+ * agent in one still says what it is good for. */
+static bool is_for_client_alone(const json_t *claims) {
+    const json_t *aud = json_object_get(claims, "aud");
+    const char *only = json_string_value(json_array_size(aud) == 1 ? json_array_get(aud, 0) : aud);
+
+    return only && strcmp(only, client_of(claims)) == 0 && !json_object_get(claims, "scp") &&
+           !json_object_get(claims, "scope") && !is_app(claims);
+}
+
 /* An ID token tells a portal who signed in; it is not meant for us and says nothing about what its
  * bearer may ask for (RFC 8725 section 3.12). */
 static int check_kind(const json_t *claims, char **ret_why) {
@@ -286,6 +307,10 @@ static int check_kind(const json_t *claims, char **ret_why) {
         return refuse(ret_why,
                       "the token does not say which client got it (azp, appid, client_id), as "
                       "an access token does; it may be an ID token");
+
+    if (is_for_client_alone(claims))
+        return refuse(ret_why, "this is an ID token (it is for the client that got it, and has no "
+                               "scope), not an access token");
 
     if (!json_get_string(claims, "oid") && !json_get_string(claims, "sub"))
         return refuse(ret_why, "the token does not say who asks (oid, sub)");
@@ -314,17 +339,6 @@ int token_check_claims(const token *t, const issuer_config *config, usec_t now, 
     return check_kind(t->claims, ret_why);
 }
 
-static bool is_app(const json_t *claims) {
-    const char *idtyp = json_get_string(claims, "idtyp");
-
-    if (idtyp)
-        return strcmp(idtyp, "app") == 0;
-
-    return !json_object_get(claims, "scp") && !json_object_get(claims, "scope") &&
-           json_object_get(claims, "roles") && json_get_string(claims, "sub") &&
-           json_equal(json_object_get(claims, "sub"), json_object_get(claims, "oid"));
-}
-
 void token_take_claims(token *t, token_claims *ret) {
     const json_t *claims;
 
@@ -338,12 +352,11 @@ void token_take_claims(token *t, token_claims *ret) {
         .tenant = json_get_string(claims, "tid"),
         .client = client_of(claims),
         .upn = json_get_string(claims, "upn"),
+        .preferred_name = json_get_string(claims, "preferred_username"),
         .onprem_sid = json_get_string(claims, "onprem_sid"),
         .is_app = is_app(claims),
     };
     (void) get_date(claims, "exp", &ret->expires);
-    if (!ret->upn)
-        ret->upn = json_get_string(claims, "preferred_username");
     ret->all = TAKE_PTR(t->claims);
 }
 

@@ -136,6 +136,9 @@ static void tokens_of_each_algorithm_are_believed(void **state) {
     "the token does not say which client got it (azp, appid, client_id), as an access token does; " \
     "it may be an ID token"
 
+#define FOR_CLIENT                                                                                 \
+    "this is an ID token (it is for the client that got it, and has no scope), not an access token"
+
 #define HEADER "{\"alg\":\"ES256\",\"kid\":\"ec\"}"
 
 static void claims_are_checked_one_by_one(void **state) {
@@ -183,6 +186,19 @@ static void claims_are_checked_one_by_one(void **state) {
          "this is an ID token (it has c_hash), not an access token"},
         {"{" ISS "," TID "," AUD "," TIMES "," WHO ",\"typ\":\"ID\"}",
          "this is an ID token (its typ is ID), not an access token"},
+        {"{" ISS "," TID "," AUD "," TIMES ",\"sub\":\"s\",\"azp\":\"api://agent\"}", FOR_CLIENT},
+        {"{" ISS "," TID ",\"aud\":[\"api://agent\"]," TIMES
+         ",\"sub\":\"s\",\"azp\":\"api://agent\",\"wids\":[\"w\"],\"roles\":[\"r\"]}",
+         FOR_CLIENT},
+        {"{" ISS "," TID "," AUD "," TIMES
+         ",\"sub\":\"s\",\"azp\":\"api://agent\",\"scp\":\"user_impersonation\"}",
+         NULL},
+        {"{" ISS "," TID "," AUD "," TIMES
+         ",\"sub\":\"s\",\"client_id\":\"api://agent\",\"scope\":\"reset\"}",
+         NULL},
+        {"{" ISS "," TID "," AUD "," TIMES
+         ",\"sub\":\"s\",\"azp\":\"api://agent\",\"idtyp\":\"app\",\"roles\":[\"r\"]}",
+         NULL},
         {"{" ISS "," TID "," AUD "," TIMES ",\"sub\":\"somebody\"}", NO_CLIENT},
         {"{" ISS "," TID "," AUD "," TIMES ",\"sub\":\"s\",\"appid\":\"portal\"}", NULL},
         {"{" ISS "," TID "," AUD "," TIMES ",\"sub\":\"s\",\"client_id\":\"portal\"}", NULL},
@@ -417,7 +433,9 @@ static void claims_of_entra_are_understood(void **state) {
     assert_false(token_claims_has_role(&v1, "Password.Reset"));
 
     assert_string_equal(v2.client, "service");
-    assert_string_equal(v2.upn, "b@corp.example");
+    /* A name that people may change themselves is not what the issuer vouches for. */
+    assert_null(v2.upn);
+    assert_string_equal(v2.preferred_name, "b@corp.example");
     assert_true(v2.is_app);
     assert_true(token_claims_has_role(&v2, "Password.Reset.All"));
     assert_false(token_claims_has_scope(&v2, "x"));
