@@ -27,76 +27,89 @@ static bool same_id(const char *a, const char *b) {
     return a && b && strcasecmp(a, b) == 0;
 }
 
-static bool is_allowed_client(const char *client, char *const *allowed_clients) {
-    if (same_id(client, AZURE_PORTAL))
+static bool is_allowed_client(const char *client, const client_rules *rules) {
+    if (rules->is_entra && same_id(client, AZURE_PORTAL))
         return true;
 
-    for (char *const *id = allowed_clients; id && *id; id++)
-        if (same_id(client, *id))
+    /* A GUID is the same in capitals; what another issuer calls its clients need not be (RFC 6749
+     * section 2.2). */
+    for (char *const *id = rules->allowed; client && id && *id; id++)
+        if (rules->is_entra ? same_id(client, *id) : strcmp(client, *id) == 0)
             return true;
 
     return false;
 }
 
-static verdict authorise_client(const char *client, char *const *allowed_clients) {
-    if (is_allowed_client(client, allowed_clients))
+static verdict authorise_client(const char *client, const client_rules *rules) {
+    if (is_allowed_client(client, rules))
         return allowed;
 
-    for (size_t i = 0; i < ELEMENTSOF(clients_without_writeback); i++)
+    for (size_t i = 0; rules->is_entra && i < ELEMENTSOF(clients_without_writeback); i++)
         if (same_id(client, clients_without_writeback[i]))
             return refused(OUTCOME_UNSUPPORTED_PORTAL,
                            "the Microsoft 365 admin center and the Office mobile apps do not write "
                            "passwords back; reset the password again in the Azure portal");
 
     return refused(OUTCOME_UNSUPPORTED_PORTAL,
-                   "the client application that got the token is not among the allowed ones");
+                   "the client application that got the token is not in AllowedClients= of the "
+                   "token's issuer");
+}
+
+static verdict refused_for_roles(const initiator *who, const char *reason) {
+    return refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
+                   who->withheld ? "the role that the token has does not count in tokens of its "
+                                   "issuer (AllowedRoles=)"
+                                 : reason);
 }
 
 static verdict authorise_service(const initiator *who, request_operation operation) {
     switch (operation) {
     case OPERATION_RESET:
-        return who->may_reset_all ? allowed
-                                  : refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
-                                            "the service lacks the app role Password.Reset.All");
-    case OPERATION_UNLOCK:
-        return who->may_unlock_all ? allowed
-                                   : refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
-                                             "the service lacks the app role Account.Unlock.All");
-    case OPERATION_CHECK:
-        return who->may_reset_all || who->may_unlock_all
+        return who->roles & ROLE_RESET_ALL
                    ? allowed
-                   : refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
-                             "the service has neither of the app roles Password.Reset.All and "
-                             "Account.Unlock.All");
+                   : refused_for_roles(who, "the service lacks the app role Password.Reset.All");
+    case OPERATION_UNLOCK:
+        return who->roles & ROLE_UNLOCK_ALL
+                   ? allowed
+                   : refused_for_roles(who, "the service lacks the app role Account.Unlock.All");
+    case OPERATION_CHECK:
+        return who->roles & (ROLE_RESET_ALL | ROLE_UNLOCK_ALL)
+                   ? allowed
+                   : refused_for_roles(who, "the service has neither of the app roles "
+                                            "Password.Reset.All and Account.Unlock.All");
     default:
         return refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
                        "a password is changed by its owner, not by a service");
     }
 }
 
-static const char no_role[] =
-    "the person has none of the administrator roles that may reset passwords";
+static verdict refused_for_no_role(const initiator *who) {
+    return refused_for_roles(
+        who, "the person has none of the administrator roles that may reset passwords");
+}
 
 verdict authorise_initiator(const initiator *who, request_operation operation,
-                            char *const *allowed_clients) {
+                            const client_rules *clients) {
     verdict v;
 
     assert(who);
+    assert(clients);
 
-    v = authorise_client(who->client, allowed_clients);
+    v = authorise_client(who->client, clients);
     if (v.outcome != OUTCOME_INVALID)
         return v;
 
     if (who->is_app)
         return authorise_service(who, operation);
 
-    if (who->is_administrator || operation == OPERATION_CHANGE || operation == OPERATION_CHECK)
+    if (initiator_is_administrator(who) || operation == OPERATION_CHANGE ||
+        operation == OPERATION_CHECK)
         return allowed;
 
-    return refused(OUTCOME_INITIATOR_NOT_AUTHORIZED, no_role);
+    return refused_for_no_role(who);
 }
 
-/* Without onprem_sid the name is all there is. */
+/* Whether the account is certainly the asker's own. Without onprem_sid the name is all there is. */
 static bool is_self(const initiator *who, const target *whom) {
     if (who->is_app)
         return false;
@@ -106,29 +119,38 @@ static bool is_self(const initiator *who, const target *whom) {
     return same_id(who->upn, whom->upn);
 }
 
-static verdict authorise_on_oneself(const initiator *who, request_operation operation) {
-    if (operation == OPERATION_CHANGE || (operation == OPERATION_CHECK && !who->is_administrator))
+/* Whether it may be. A name that people choose themselves proves nothing, but who bears the
+ * account's is taken at their word. */
+static bool may_be_self(const initiator *who, const target *whom) {
+    return is_self(who, whom) ||
+           (!who->is_app && !who->sid && !who->upn && same_id(who->preferred_name, whom->upn));
+}
+
+static verdict authorise_on_own_account(const initiator *who, request_operation operation) {
+    if (operation == OPERATION_CHANGE ||
+        (operation == OPERATION_CHECK && !initiator_is_administrator(who)))
         return allowed;
 
     return refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
                    "nobody resets or unlocks their own account as an administrator");
 }
 
-verdict authorise_target(const initiator *who, request_operation operation, const target *whom) {
-    assert(who);
-    assert(whom);
-
-    if (is_self(who, whom))
-        return authorise_on_oneself(who, operation);
-
+static verdict authorise_on_other_account(const initiator *who, request_operation operation,
+                                          const target *whom) {
     if (operation == OPERATION_CHANGE)
+        return refused(
+            OUTCOME_INITIATOR_NOT_AUTHORIZED,
+            "a password is changed by its owner, and the token does not show (onprem_sid, "
+            "upn) that this is who asks");
+
+    if (!who->is_app && !initiator_is_administrator(who))
+        return refused_for_no_role(who);
+
+    if (may_be_self(who, whom))
         return refused(OUTCOME_INITIATOR_NOT_AUTHORIZED,
-                       "a password is changed by its owner, and the token is somebody else's");
+                       "nobody resets or unlocks their own account as an administrator");
 
-    if (!who->is_app && !who->is_administrator)
-        return refused(OUTCOME_INITIATOR_NOT_AUTHORIZED, no_role);
-
-    if (whom->is_privileged && !who->is_privileged_administrator)
+    if (whom->is_privileged && !(who->roles & ROLES_OF_PRIVILEGED_ADMINISTRATORS))
         return refused(OUTCOME_TARGET_PRIVILEGED,
                        who->is_app
                            ? "services may not act on privileged accounts"
@@ -138,7 +160,7 @@ verdict authorise_target(const initiator *who, request_operation operation, cons
     return allowed;
 }
 
-verdict authorise_scope(directory_scope scope) {
+static verdict authorise_scope(directory_scope scope) {
     switch (scope) {
     case SCOPE_INSIDE:
         return allowed;
@@ -149,4 +171,28 @@ verdict authorise_scope(directory_scope scope) {
         return refused(OUTCOME_TARGET_OUT_OF_SCOPE,
                        "it is in one of the units and groups of DeniedTargets=");
     }
+}
+
+/* A tenant of which nothing is known may have one. */
+static verdict authorise_licence(licence l) {
+    return l == LICENCE_MISSING
+               ? refused(OUTCOME_LICENCE_MISSING,
+                         "no subscription of the tenant includes password writeback")
+               : allowed;
+}
+
+verdict authorise_target(const initiator *who, request_operation operation, const target *whom,
+                         licence l) {
+    verdict v;
+
+    assert(who);
+    assert(whom);
+
+    v = is_self(who, whom) ? authorise_on_own_account(who, operation)
+                           : authorise_on_other_account(who, operation, whom);
+    if (v.outcome == OUTCOME_INVALID)
+        v = authorise_scope(whom->scope);
+    if (v.outcome == OUTCOME_INVALID)
+        v = authorise_licence(l);
+    return v;
 }

@@ -4,25 +4,23 @@
 /* Who may do what to whom: the contract's tables, as pure functions from facts to verdict. Logs
  * nothing. */
 
+#include "agent/initiator.h"
+#include "agent/licence.h"
 #include "agent/request.h"
 
-/* Who asks, from the verified token. Strings may be NULL. */
-typedef struct initiator {
-    bool is_app;
-    bool is_privileged_administrator; /* Global or Privileged Authentication Administrator */
-    bool is_administrator;            /* those two, or User, Password, Helpdesk, Authentication */
-    bool may_reset_all;               /* app role Password.Reset.All */
-    bool may_unlock_all;              /* app role Account.Unlock.All */
-    const char *client;               /* application id of the client that got the token */
-    const char *upn;
-    const char *sid; /* onprem_sid */
-} initiator;
+/* Which clients may bring tokens of the initiator's issuer. */
+typedef struct client_rules {
+    bool is_entra; /* ids are application ids: the Azure portal's is allowed besides, and of some
+                      others of Microsoft's it is known that they do not write back */
+    char *const *allowed; /* NULL-terminated, or NULL */
+} client_rules;
 
 /* Whom it is about, as the directory tells it. */
 typedef struct target {
     const char *upn; /* NULL: has none */
     const char *sid;
     bool is_privileged;
+    directory_scope scope;
 } target;
 
 typedef struct verdict {
@@ -32,14 +30,12 @@ typedef struct verdict {
 
 /* What can be said before the directory is asked: is the client one that writes back, and does the
  * token give any right to the operation? A person without a role may change and check their own
- * account, which only authorise_target() can tell.
- *
- * allowed_clients  application ids beside the Azure portal's, NULL-terminated, or NULL */
+ * account, which only authorise_target() can tell. */
 verdict authorise_initiator(const initiator *who, request_operation operation,
-                            char *const *allowed_clients);
+                            const client_rules *clients);
 
-/* The rest, with the account at hand. Expects that authorise_initiator() allowed. */
-verdict authorise_target(const initiator *who, request_operation operation, const target *whom);
-
-/* Whether the configuration lets the account be acted on at all, whoever asks. */
-verdict authorise_scope(directory_scope scope);
+/* The rest, with the account at hand. Expects that authorise_initiator() allowed. What speaks
+ * against it is told in this order: who asks, the account's privileges, the scope that the
+ * configuration draws, the tenant's licence. */
+verdict authorise_target(const initiator *who, request_operation operation, const target *whom,
+                         licence l);

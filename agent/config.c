@@ -85,74 +85,6 @@ static void read_relay(config_reader *r, config_section *s) {
     c->proxy = config_get_text(r, s, "Proxy");
 }
 
-static void pin_keys(config_reader *r, config_section *s, issuer_config *i) {
-    _cleanup_free_ char *path = config_get_text(r, s, "JwksFile");
-    const char *why = NULL;
-    int error;
-
-    if (!path || r->r < 0)
-        return;
-    if (i->metadata_url) {
-        config_fail(r, -EINVAL, &config_take(r, s, "JwksFile")->place,
-                    "JwksFile=%s: with keys from a file none are fetched; take MetadataUrl= out",
-                    path);
-        return;
-    }
-
-    error = issuer_config_pin_keys(i, path, &why);
-    if (error < 0)
-        config_fail(r, error, &config_take(r, s, "JwksFile")->place, "JwksFile=%s: %s", path,
-                    why ? why : strerror(-error));
-}
-
-static void complete_issuer(config_reader *r, config_section *s, issuer_config *i) {
-    const config *c = r->into;
-    const char *why = NULL;
-    int error = issuer_config_complete(i, &why);
-
-    if (error < 0)
-        config_fail(r, error, &config_take(r, s, "Url")->place, "Url=%s: %s", i->url,
-                    why ? why : strerror(-error));
-    for (size_t k = 0; k + 1 < c->n_issuers; k++)
-        if (strcmp(c->issuers[k].url, i->url) == 0)
-            config_fail(
-                r, -EINVAL, &config_take(r, s, "Url")->place,
-                "Url=%s: [Issuer \"%s\"] has it already; list several values of `aud` in one Audience=",
-                i->url, c->issuers[k].name);
-}
-
-static void read_issuer(config_reader *r, config_section *s) {
-    issuer_config *i = &r->into->issuers[r->into->n_issuers++];
-
-    i->name = strdup(s->name ? s->name : "default");
-    if (!i->name)
-        config_fail_for_memory(r);
-
-    i->url = config_need_text(
-        r, s, "Url", "the token's `iss`, such as https://login.microsoftonline.com/TENANT/v2.0");
-    if (i->url && !config_is_https(i->url))
-        config_fail(r, -EINVAL, &config_take(r, s, "Url")->place,
-                    "Url=%s: expected is an https:// address", i->url);
-
-    i->audiences = config_get_list(r, s, "Audience", " \t\n");
-    if (!i->audiences)
-        config_fail(
-            r, -EINVAL, &s->place,
-            "[Issuer \"%s\"] has no Audience=; expected is the token's `aud`: the application id of "
-            "this agent's API",
-            i->name);
-    i->tenant = config_get_text(r, s, "TenantId");
-    i->metadata_url = config_get_text(r, s, "MetadataUrl");
-    if (i->metadata_url && !config_is_https(i->metadata_url))
-        config_fail(r, -EINVAL, &config_take(r, s, "MetadataUrl")->place,
-                    "MetadataUrl=%s: expected is an https:// address", i->metadata_url);
-    i->ca_file = config_get_text(r, s, "CaFile");
-    i->proxy = config_get_text(r, s, "Proxy");
-    pin_keys(r, s, i);
-    if (r->r == 0)
-        complete_issuer(r, s, i);
-}
-
 /* Leaves *ret as it is where the setting is not there. */
 static void get_rate(config_reader *r, config_section *s, const char *key, rate *ret) {
     config_setting *setting = config_take(r, s, key);
@@ -220,13 +152,8 @@ static void read_authorization(config_reader *r, config_section *s) {
     get_rate(r, s, "RequestRate", &r->into->request_rate);
     get_rate(r, s, "AccountRate", &r->into->account_rate);
 
-    r->into->allowed_clients = config_get_list(r, s, "AllowedClients", " \t\n");
-    for (char **id = r->into->allowed_clients; id && *id; id++)
-        if (!config_is_guid(*id))
-            config_fail(
-                r, -EINVAL, &config_take(r, s, "AllowedClients")->place,
-                "AllowedClients=: %s is no application id; expected are GUIDs separated by spaces",
-                *id);
+    r->into->allowed_clients = config_get_application_ids(r, s, "AllowedClients");
+    r->into->allowed_roles = config_get_roles(r, s, "AllowedRoles");
 }
 
 static void read_health(config_reader *r, config_section *s) {
@@ -256,7 +183,7 @@ static const section_reader section_readers[] = {
     {"Agent", read_agent, true, false},
     {"Relay", read_relay, true, true},
     {"Directory", config_read_directory, true, true},
-    {"Issuer", read_issuer, true, true},
+    {"Issuer", config_read_issuer, true, true},
     {"Keys", read_keys, false, false},
     {"Authorization", read_authorization, false, false},
     {"Health", read_health, false, false},
@@ -322,7 +249,8 @@ static int make_room(config *c, size_t n) {
     c->relays = calloc(n + 1, sizeof(relay_config));
     c->directories = calloc(n + 1, sizeof(directory_config));
     c->issuers = calloc(n + 1, sizeof(issuer_config));
-    return c->relays && c->directories && c->issuers ? 0 : -ENOMEM;
+    c->issuer_rules = calloc(n + 1, sizeof(issuer_rules));
+    return c->relays && c->directories && c->issuers && c->issuer_rules ? 0 : -ENOMEM;
 }
 
 static int set_defaults(config *c) {
@@ -345,6 +273,7 @@ int config_load(const char *path, config **ret, char **ret_why) {
 
     c->request_rate = default_request_rate;
     c->account_rate = default_account_rate;
+    c->allowed_roles = ROLES_ALL;
     r.r = config_file_read(path, &r.file, &r.why);
     if (r.r == 0)
         r.r = make_room(c, r.file.n_sections);
@@ -354,6 +283,8 @@ int config_load(const char *path, config **ret, char **ret_why) {
         read_section(&r, &r.file.sections[i]);
     if (r.r == 0 && c->keys_lifetime == 0)
         read_no_keys(&r);
+    if (r.r == 0)
+        r.r = config_combine_rules(c);
     if (r.r == 0)
         r.r = set_defaults(c);
 
@@ -381,7 +312,10 @@ config *config_free(config *c) {
     free(c->relays);
     free(c->directories);
     free(c->issuers);
-    config_list_free(c->allowed_clients);
+    for (size_t i = 0; c->issuer_rules && i < c->n_issuers; i++)
+        (void) config_list_free(c->issuer_rules[i].allowed_clients);
+    free(c->issuer_rules);
+    (void) config_list_free(c->allowed_clients);
     free(c->agent_id);
     free(c->tenant_id);
     free(c->state_directory);

@@ -4,6 +4,7 @@
 /* The configuration: what writebackd.conf(5) says, checked, with the credentials it names. */
 
 #include "agent/identity.h"
+#include "agent/initiator.h"
 #include "agent/limits.h"
 #include "agent/report.h"
 #include "health/health.h"
@@ -16,6 +17,12 @@
 #define CONFIG_PATH SYSCONFDIR "/writeback/writebackd.conf"
 #define CONFIG_STATE_DIRECTORY LOCALSTATEDIR "/lib/writeback"
 
+/* What counts in the tokens of one issuer. */
+typedef struct issuer_rules {
+    char **allowed_clients; /* NULL-terminated, or NULL; Entra's with those of [Authorization] */
+    role_set allowed_roles; /* no more than those of [Authorization] */
+} issuer_rules;
+
 typedef struct config {
     char *agent_id;
     char *tenant_id; /* NULL: not given */
@@ -26,8 +33,10 @@ typedef struct config {
     directory_config *directories;
     size_t n_directories;
     issuer_config *issuers;
+    issuer_rules *issuer_rules; /* as many */
     size_t n_issuers;
-    char **allowed_clients; /* beside the Azure portal; NULL-terminated */
+    char **allowed_clients; /* of every Entra issuer, beside the Azure portal; NULL-terminated */
+    role_set allowed_roles; /* in tokens of any issuer */
     rate request_rate, account_rate;
     char *health_listen;
     usec_t keys_lifetime, keys_roll_after, keys_grace;

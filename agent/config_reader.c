@@ -174,10 +174,11 @@ int config_get_choice(config_reader *r, config_section *s, const char *key,
     return 0;
 }
 
-void config_list_free(char **list) {
+char **config_list_free(char **list) {
     for (char **p = list; p && *p; p++)
         free(*p);
     free(list);
+    return NULL;
 }
 
 secret *config_get_credential(config_reader *r, config_section *s, const char *key,

@@ -42,7 +42,7 @@ char **config_get_list(config_reader *r, config_section *s, const char *key,
 
 /* A setting that may stand there several times, one value each. As config_get_list(). */
 char **config_get_repeated(config_reader *r, config_section *s, const char *key);
-void config_list_free(char **list);
+char **config_list_free(char **list);
 
 /* yes or no. */
 bool config_get_boolean(config_reader *r, config_section *s, const char *key, bool otherwise);
@@ -67,3 +67,5 @@ bool config_is_guid(const char *text);
 
 /* Whether it begins with https:// and a host. */
 bool config_is_https(const char *url);
+
+DEFINE_CLEANUP(char **, config_list_free);

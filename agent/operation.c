@@ -45,6 +45,11 @@ operations *operations_free(operations *o) {
     return NULL;
 }
 
+void operations_set_licence(operations *o, licence l) {
+    assert(o);
+    o->licence = l;
+}
+
 size_t operations_pending(const operations *o) {
     assert(o);
     return o->n;

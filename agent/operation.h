@@ -13,6 +13,7 @@
 
 #include "agent/config.h"
 #include "agent/ledger.h"
+#include "agent/licence.h"
 #include "health/health.h"
 #include "ldap/directory.h"
 #include "relay/relay.h"
@@ -43,6 +44,10 @@ operations *operations_free(operations *o);
 
 /* Takes over a POST /v1/requests, whose body is the sealed request. */
 void operations_begin(operations *o, relay_request *q);
+
+/* What is known of the tenant's licence; LICENCE_UNKNOWN at first. Counts for whatever is
+ * authorised from now on. */
+void operations_set_licence(operations *o, licence l);
 
 /* How many are under way. */
 size_t operations_pending(const operations *o);

@@ -56,23 +56,25 @@ void operation_judge(operation *op) {
         .upn = account->user_principal_name,
         .sid = account->sid,
         .is_privileged = account->is_privileged,
+        .scope = account->scope,
     };
+    /* What was sent with a licence is settled without one too: it may have been done. */
+    licence l = op->sent_before ? LICENCE_UNKNOWN : op->set->licence;
     bool is_check = op->request.operation == OPERATION_CHECK;
-    verdict v = authorise_target(&op->initiator, op->request.operation, &whom);
+    verdict v = authorise_target(&op->initiator, op->request.operation, &whom, l);
     usec_t wait;
 
-    if (v.outcome == OUTCOME_INVALID)
-        v = authorise_scope(account->scope);
     if (v.outcome != OUTCOME_INVALID)
         operation_end_unless_allowed(op, v.outcome, v.reason,
-                                     v.outcome == OUTCOME_TARGET_PRIVILEGED);
+                                     v.outcome == OUTCOME_TARGET_PRIVILEGED ||
+                                         v.outcome == OUTCOME_LICENCE_MISSING);
     else if (!account->enabled)
         operation_end_unless_allowed(op, OUTCOME_AD_ACCOUNT_DISABLED, "the account is disabled",
                                      true);
     else if ((wait = count_account(op, account->guid)) > 0)
         operation_end_for_rate(op, "this account was acted on too often lately (AccountRate=)",
                                wait);
-    else if (is_check && !op->initiator.is_app && !op->initiator.is_administrator)
+    else if (is_check && !op->initiator.is_app && !initiator_is_administrator(&op->initiator))
         /* It is the person's own account, and a change goes by the person's own rights. */
         operation_answer_check(op, OUTCOME_INVALID, NULL, NULL, true);
     else if (is_check)

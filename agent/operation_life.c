@@ -16,6 +16,7 @@ operation *operation_new(operations *o, relay_request *q) {
                       .next = o->first,
                       .origin = q,
                       .began = now_monotonic(),
+                      .issuer = o->context.config->n_issuers,
                       .request = {.operation = OPERATION_INVALID},
                       .not_found = OUTCOME_INVALID};
     op->deadline = op->began + DEADLINE;

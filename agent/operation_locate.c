@@ -75,8 +75,12 @@ static void on_located(directory_reply *reply, void *userdata) {
 
 void operation_authorise(operation *op) {
     bool is_check = op->request.operation == OPERATION_CHECK;
-    verdict v = authorise_initiator(&op->initiator, op->request.operation,
-                                    op->set->context.config->allowed_clients);
+    const config *c = op->set->context.config;
+    const client_rules clients = {
+        .is_entra = issuer_config_is_entra(&c->issuers[op->issuer]),
+        .allowed = c->issuer_rules[op->issuer].allowed_clients,
+    };
+    verdict v = authorise_initiator(&op->initiator, op->request.operation, &clients);
 
     if (!is_check) {
         operation_log(op, operation_events_of(op)->start, NULL, NULL);

@@ -9,16 +9,28 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 
+/* By this, and the issuer, somebody is the same whatever they are called. */
+static const char *initiator_id(const operation *op) {
+    return op->claims.object_id ? op->claims.object_id : op->claims.subject;
+}
+
+static const char *issuer_name(const operation *op) {
+    const config *c = op->set->context.config;
+
+    return op->issuer < c->n_issuers ? c->issuers[op->issuer].name : NULL;
+}
+
 /* Who asks, as LogUserIdentity= has it; services and people without a name go by their id. */
 static char *initiator_text(const operation *op) {
     const token_claims *claims = &op->claims;
-    const char *id = claims->object_id ? claims->object_id : claims->subject;
+    const char *id = initiator_id(op);
+    const char *name = claims->upn ? claims->upn : claims->preferred_name;
     char *text = NULL;
 
     if (claims->is_app && claims->client)
         return strdup(claims->client);
-    if (claims->upn || claims->onprem_sid)
-        text = identities_text(op->set->context.identities, claims->upn, claims->onprem_sid);
+    if (name || claims->onprem_sid)
+        text = identities_text(op->set->context.identities, name, claims->onprem_sid);
     return text || !id ? text : strdup(id);
 }
 
@@ -48,6 +60,7 @@ static const char *reason_for_log(const operation *op, outcome o, const char *re
         return reason;
 
     if (mentions(reason, op->request.user) || mentions(reason, op->claims.upn) ||
+        mentions(reason, op->claims.preferred_name) ||
         (account &&
          (mentions(reason, account->dn) || mentions(reason, account->user_principal_name) ||
           mentions(reason, account->sam_account_name))))
@@ -87,8 +100,8 @@ static void log_entry(const operation *op, outcome event, const char *reason,
               {"WRITEBACK_OPERATION", request_operation_name(op->request.operation)},
               {"WRITEBACK_OUTCOME", result != OUTCOME_INVALID ? outcome_get(result)->name : NULL},
               {"WRITEBACK_STATUS", *answered ? answered : NULL}, {"WRITEBACK_USER", user},
-              {"WRITEBACK_INITIATOR", asker}, {"WRITEBACK_INITIATOR_ID", op->claims.object_id},
-              {"WRITEBACK_CLIENT", op->claims.client},
+              {"WRITEBACK_INITIATOR", asker}, {"WRITEBACK_INITIATOR_ID", initiator_id(op)},
+              {"WRITEBACK_ISSUER", issuer_name(op)}, {"WRITEBACK_CLIENT", op->claims.client},
               {"WRITEBACK_REASON", reason_for_log(op, event, reason)},
               {"WRITEBACK_DOMAIN", domain_of(op)}, {"WRITEBACK_DC", controller_of(op, reply)},
               {"WRITEBACK_LDAP_RESULT", *ldap_result ? ldap_result : NULL},

@@ -23,6 +23,7 @@ struct operation {
     request request;
     token_claims claims;
     initiator initiator;
+    size_t issuer; /* index of the token's; as many as there are: not known */
     issuer_call *verifying;
 
     directory_call *asking; /* the directory */
@@ -51,6 +52,7 @@ struct operations {
     void *userdata;
     password_memory *passwords;
     limits *limits;
+    licence licence;
     operation *first;
     size_t n;
     bool freeing;

@@ -4,11 +4,12 @@
 // Run in a lab: tests/lab/run node --test tests/integration/agent.test.mjs
 
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
+import { createHmac, createPublicKey, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 
 import { Client } from '../lab/cloud/client.mjs';
+import { fetchHttps } from '../lab/cloud/http.mjs';
 import { bind, look } from './ad.mjs';
 
 const { env } = process;
@@ -192,6 +193,8 @@ test('a person changes their own password, and nobody else does', async () => {
   for (const [claims, user] of [
     [{ ...NOBODY, upn: 'alice@corp.example' }, upn('anna')],
     [{ ...NOBODY, upn: 'anna@corp.example', onprem_sid: sidText(look('alice', 'objectSid').objectSid) }, upn('anna')],
+    // A name that people may give themselves is no proof.
+    [{ ...NOBODY, preferred_username: 'anna@corp.example' }, upn('anna')],
     [PASSWORD_ADMINISTRATOR, upn('anna')], [GLOBAL_ADMINISTRATOR, upn('anna')], [SERVICE, upn('anna')],
   ])
     assertProblem(await client.ask(change(user, OLD_PASSWORD, password), claims), 403, 'InitiatorNotAuthorized', 35001);
@@ -303,25 +306,63 @@ test('who may not is refused, and the directory is not touched', async () => {
   assert.equal(look('grace', 'pwdLastSet').pwdLastSet, before);
 });
 
-test('only a good access token counts', async () => {
+/** What the issuer publishes as its RSA key, used as if it were a secret: RFC 8725 section 2.1. */
+async function confusedToken(claims) {
+  const [header, payload] = (await client.token(claims)).split('.');
+  const { kid } = JSON.parse(Buffer.from(header, 'base64url'));
+  const { json } = await fetchHttps(`${env.WRITEBACK_LAB_ISSUER}/keys`, { ca: readFileSync(env.WRITEBACK_LAB_RELAY_CA) });
+  const key = createPublicKey({ key: json.keys.find((one) => one.kid === kid), format: 'jwk' });
+  const signed = `${base64url({ alg: 'HS256', kid })}.${payload}`;
+  const secret = key.export({ type: 'spki', format: 'pem' });
+  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
+}
+
+const base64url = (object) => Buffer.from(JSON.stringify(object)).toString('base64url');
+
+/** A token whose header is changed, and is believed nowhere. */
+async function withHeader(claims, more) {
+  const [header, ...rest] = (await client.token(claims)).split('.');
+  return [base64url({ ...JSON.parse(Buffer.from(header, 'base64url')), ...more }), ...rest].join('.');
+}
+
+test('only a good access token counts, and each other one is refused for its own reason', async () => {
   const before = look('grace', 'pwdLastSet').pwdLastSet;
   const now = Math.floor(Date.now() / 1000);
-  const tokens = [
-    await client.token(PASSWORD_ADMINISTRATOR, { signer: 'stranger' }),
-    await client.token({ ...PASSWORD_ADMINISTRATOR, aud: 'another' }),
-    await client.token({ ...PASSWORD_ADMINISTRATOR, tid: randomUUID() }),
-    await client.token({ ...PASSWORD_ADMINISTRATOR, iss: 'https://elsewhere.example' }),
-    await client.token({ ...PASSWORD_ADMINISTRATOR, exp: now - 61, nbf: now - 3600, iat: now - 3600 }),
-    await client.token({ ...PASSWORD_ADMINISTRATOR, nbf: now + 600 }),
-    await client.token(PASSWORD_ADMINISTRATOR, { alg: 'RS512' }),
-    'eyJhbGciOiJub25lIn0.e30.',
-    'nonsense',
+  const token = (more, options) => client.token({ ...PASSWORD_ADMINISTRATOR, ...more }, options);
+  const refused = [
+    [await token({}, { signer: 'stranger' }), /^the token's signature is wrong$/],
+    [await token({ aud: 'another' }), /^the token's audience is another, not /],
+    [await token({ aud: null }), /^the token names no audience/],
+    [await token({ tid: randomUUID() }), /^the token's tenant is [0-9a-f-]{36}, not /],
+    [await token({ tid: null }), /^the token names no tenant/],
+    [await token({ iss: 'https://elsewhere.example' }), /^authorization is a token of an issuer that this agent is not configured for$/],
+    [await token({ exp: now - 61, nbf: now - 3600, iat: now - 3600 }), /^the token expired at \S+; here it is /],
+    [await token({ exp: null }), /^the token has no time of expiry/],
+    [await token({ nbf: now + 600 }), /^the token is not valid before /],
+    [await token({ iat: now + 600 }), /^the token was issued at \S+; here it is only /],
+    [await token({}, { alg: 'RS512' }), /^the token's algorithm is RS512, not /],
+    [await confusedToken(PASSWORD_ADMINISTRATOR), /^the token's algorithm is HS256, not /],
+    [await withHeader(PASSWORD_ADMINISTRATOR, { alg: 'none' }), /^the token's algorithm is none, not /],
+    [await withHeader(PASSWORD_ADMINISTRATOR, { alg: 'ES256' }), /^the token's algorithm ES256 does not fit the key that it names$/],
+    [await withHeader(PASSWORD_ADMINISTRATOR, { jku: 'https://elsewhere.example/keys' }), /^the token: the header holds the parameter jku, which is not allowed$/],
+    [await token({ nonce: 'n' }), /^this is an ID token \(it has nonce\)/],
+    [await token({ azp: null }), /^the token does not say which client got it/],
+    [await token({ azp: env.WRITEBACK_LAB_AUDIENCE, scp: null }), /^this is an ID token \(it is for the client that got it/],
+    ['eyJhbGciOiJub25lIn0.e30.', /^authorization is no signed JWT/],
+    ['nonsense', /^authorization is no signed JWT/],
   ];
-  for (const authorization of tokens) {
+  for (const [authorization, reason] of refused) {
     const payload = client.payload(reset(upn('grace'), newPassword(), { authorization }));
-    assertProblem(await client.send(await client.seal(payload)), 401, 'AuthTokenError', 32009);
+    const answer = await client.send(await client.seal(payload));
+    assertProblem(answer, 401, 'AuthTokenError', 32009);
+    assert.match(answer.json.detail, reason);
     assert.deepEqual(eventsOf(payload.jti), [32009]);
   }
+
+  // A good token, but another client's.
+  const other = await client.ask(reset(upn('grace'), newPassword()), { ...PASSWORD_ADMINISTRATOR, azp: randomUUID() });
+  assertProblem(other, 403, 'UnsupportedPortal', 35002);
+  assert.match(other.json.detail, /not in AllowedClients=/);
   for (const alg of ['PS256', 'ES256']) {
     const authorization = await client.token(PASSWORD_ADMINISTRATOR, { alg });
     const answer = await client.send(await client.seal(client.payload({ ...check(upn('grace')), authorization })));
@@ -336,7 +377,9 @@ test('new keys of the issuer are learned, and old ones forgotten', async () => {
   const ask = async (authorization) =>
     client.send(await client.seal(client.payload({ ...check(upn('alice')), authorization })));
   assert.equal((await ask(await client.token(PASSWORD_ADMINISTRATOR))).json.allowed, true);
-  assertProblem(await ask(old), 401, 'AuthTokenError', 32009);
+  const forgotten = await ask(old);
+  assertProblem(forgotten, 401, 'AuthTokenError', 32009);
+  assert.match(forgotten.json.detail, /key \(kid\) is none of issuer/);
 });
 
 test('what cannot be opened is refused with one answer', async () => {

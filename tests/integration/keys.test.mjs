@@ -21,7 +21,7 @@ const client = Client.fromEnvironment();
 const ctl = path.join(env.WRITEBACK_BUILD, 'writebackctl');
 const scratch = mkdtempSync(`${env.WRITEBACK_LAB_SCRATCH}/keys-`);
 const ADMINISTRATOR = { wids: ['62e90394-69f5-4237-9190-012177145e10'] };
-const PORTAL = '5b0a7a5e-3f5c-4a53-9d0b-0c1d2e3f4a5b';
+const PORTAL = 'help-desk'; // as the server calls it, which is not Entra
 const audience = env.WRITEBACK_LAB_AUDIENCE;
 let server;
 
@@ -268,7 +268,7 @@ test('the metric tells when the keys end', async () => {
 test('tokens of a real OpenID Connect server count: a service and a person', async () => {
   await configure(
     `[Issuer "oidc"]\nUrl=${server.url}\nAudience=${audience} ${PORTAL}\nCaFile=${env.WRITEBACK_LAB_RELAY_CA}\n` +
-    `[Authorization]\nAllowedClients=${PORTAL}\n`);
+    `AllowedClients=${PORTAL}\n`);
   await until('its keys', async () => (await client.health()).json.checks['issuer:oidc'][0].status === 'pass');
 
   const newPassword = `Ab1!${randomUUID()}`;
@@ -303,11 +303,36 @@ test('its ID token does not, nor does what was changed in a token', async () => 
     /an issuer that this agent is not configured for/);
 });
 
+test('what counts in tokens of one issuer does not count in those of another', async () => {
+  const { access_token: person } = await server.personTokens();
+  const issuer = (more) => `[Issuer "oidc"]\nUrl=${server.url}\nAudience=${audience}\nCaFile=${env.WRITEBACK_LAB_RELAY_CA}\n${more}\n`;
+  const ofEntra = async (more) => (await askWith(await client.token({ ...ADMINISTRATOR, ...more }))).json;
+  const reasonOf = ({ allowed, reasons: [first] }) => `${allowed} ${first?.code} ${first?.detail}`;
+
+  // Its client is none of Entra's.
+  assert.match(reasonOf(await ofEntra({ azp: PORTAL })), /^false UnsupportedPortal .*AllowedClients=/);
+
+  // Nor is Entra's one of its own: where it lists none, none counts.
+  await configure(`${issuer('')}[Authorization]\nAllowedClients=${randomUUID()}\n`);
+  await until('its keys', async () => (await client.health()).json.checks['issuer:oidc'][0].status === 'pass');
+  assert.match(reasonOf((await askWith(person)).json), /^false UnsupportedPortal .*AllowedClients=/);
+
+  // Roles are narrowed for the one alone, or for both.
+  await configure(issuer(`AllowedClients=${PORTAL}\nAllowedRoles=none`));
+  await until('its keys', async () => (await client.health()).json.checks['issuer:oidc'][0].status === 'pass');
+  assert.match(reasonOf((await askWith(person)).json), /^false InitiatorNotAuthorized .*AllowedRoles=/);
+  assert.equal((await ofEntra()).allowed, true);
+  await configure(`${issuer(`AllowedClients=${PORTAL}`)}[Authorization]\nAllowedRoles=Password.Reset.All\n`);
+  await until('its keys', async () => (await client.health()).json.checks['issuer:oidc'][0].status === 'pass');
+  assert.match(reasonOf((await askWith(person)).json), /^false InitiatorNotAuthorized .*AllowedRoles=/);
+  assert.match(reasonOf(await ofEntra()), /^false InitiatorNotAuthorized .*AllowedRoles=/);
+  assert.equal((await askWith(await server.serviceToken())).json.allowed, true);
+});
+
 test('the same server by a file of its keys: nothing is fetched, and a reload reads it again', async () => {
   const jwks = inScratch('pinned.jwks', JSON.stringify(await server.jwks()));
   const authorization = await server.serviceToken();
-  const section = `[Issuer "pinned"]\nUrl=${server.url}\nAudience=other ${audience}\nJwksFile=${jwks}\n` +
-    `[Authorization]\nAllowedClients=${PORTAL}\n`;
+  const section = `[Issuer "pinned"]\nUrl=${server.url}\nAudience=other ${audience}\nJwksFile=${jwks}\nAllowedClients=${PORTAL}\n`;
   server.stop();
   await configure(section);
   assert.equal((await askWith(authorization)).json.allowed, true);

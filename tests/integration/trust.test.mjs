@@ -122,6 +122,7 @@ test('one entry tells all of a request', async () => {
   assert.equal(end.WRITEBACK_INITIATOR, 'root@corp.example');
   assert.match(end.WRITEBACK_INITIATOR_ID, /^[0-9a-f-]{36}$/);
   assert.match(end.WRITEBACK_CLIENT, /^[0-9a-f-]{36}$/);
+  assert.equal(end.WRITEBACK_ISSUER, 'entra');
   assert.equal(end.WRITEBACK_RELAY, 'primary');
   assert.equal(end.WRITEBACK_DC, env.WRITEBACK_LAB_DC);
   assert.ok(Number(end.WRITEBACK_DURATION_USEC) > 0);

@@ -117,7 +117,9 @@ static void everything_written_down_is_read(void **state) {
     assert_string_equal(c->issuers[0].audiences[0], "api://writeback");
     assert_string_equal(c->issuers[0].url_v1, "https://sts.windows.net/" TENANT "/");
     assert_string_equal(c->issuers[0].tenant, TENANT);
-    assert_string_equal(c->allowed_clients[0], "00000000-0000-0000-0000-000000000001");
+    assert_string_equal(c->issuer_rules[0].allowed_clients[0],
+                        "00000000-0000-0000-0000-000000000001");
+    assert_int_equal(c->issuer_rules[0].allowed_roles, ROLES_ALL);
     assert_string_equal(c->health_listen, "127.0.0.1:8404");
     assert_int_equal(c->log_user_identity, IDENTITY_UPN);
     assert_int_equal(c->request_rate.count, 3000);
@@ -234,6 +236,12 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
          "22: SealCredential=: the credential does not hold 32 bytes in base64"},
         {"=0000", "=x000",
          "23: AllowedClients=: x0000000-0000-0000-0000-000000000001 is no application id"},
+        {"AccountRate=5/h", "AllowedRoles=PasswordAdministrator Reader",
+         "24: AllowedRoles=: Reader is no role that may count; expected are some of Global"},
+        {"AccountRate=5/h", "AllowedRoles=none UserAdministrator", "24: AllowedRoles=: none is no"},
+        {"Audience=", "AllowedRoles=admin\nAudience=", "20: AllowedRoles=: admin is no role"},
+        {"Audience=", "AllowedClients=my-portal\nAudience=",
+         "20: AllowedClients=: my-portal is no application id; expected are GUIDs"},
         {"AccountRate=5/h", "AccountRate=5", "24: AccountRate=5: expected is a number per time"},
     };
 
@@ -249,6 +257,61 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
         if (!why || strncmp(why, expected, strlen(expected)) != 0)
             fail_msg("expected: %s\ngot:      %s", expected, why ? why : "(nothing)");
     }
+}
+
+/* What one issuer's tokens may say is not what another's may. */
+static void issuers_have_rules_of_their_own(void **state) {
+    _cleanup_free_ char *text = with(
+        "AccountRate=5/h\n", "AllowedRoles=HelpdeskAdministrator Password.Reset.All\n"
+                             "[Issuer \"second\"]\n"
+                             "Url=https://login.microsoftonline.us/" OTHER "/v2.0\n"
+                             "Audience=api://writeback\n"
+                             "AllowedClients=00000000-0000-0000-0000-000000000002\n"
+                             "AllowedRoles=helpdeskadministrator GlobalAdministrator\n"
+                             "[Issuer \"own\"]\n"
+                             "Url=https://id.example\n"
+                             "Audience=api://writeback\n"
+                             "AllowedClients=help-desk:1 00000000-0000-0000-0000-000000000003\n"
+                             "[Issuer \"people\"]\n"
+                             "Url=https://people.example\n"
+                             "Audience=api://writeback\n"
+                             "AllowedRoles=none\n"
+                             "[Issuer \"cloud\"]\n"
+                             "Url=https://login.other.example/v2.0\n"
+                             "TenantId=" TENANT "\n"
+                             "Audience=api://writeback\n");
+    const role_set both = ROLE_HELPDESK_ADMINISTRATOR | ROLE_RESET_ALL;
+    _cleanup_(config_freep) config *c = NULL;
+    _cleanup_free_ char *why = NULL;
+    const issuer_rules *rules;
+
+    (void) state;
+
+    if (load("rules.conf", text, &c, &why) < 0)
+        fail_msg("%s", why);
+    rules = c->issuer_rules;
+
+    /* What stands in [Authorization] is for Entra alone, beside the section's own. */
+    assert_string_equal(rules[0].allowed_clients[0], "00000000-0000-0000-0000-000000000001");
+    assert_null(rules[0].allowed_clients[1]);
+    assert_string_equal(rules[1].allowed_clients[0], "00000000-0000-0000-0000-000000000002");
+    assert_string_equal(rules[1].allowed_clients[1], "00000000-0000-0000-0000-000000000001");
+    assert_null(rules[1].allowed_clients[2]);
+    assert_string_equal(rules[2].allowed_clients[0], "help-desk:1");
+    assert_string_equal(rules[2].allowed_clients[1], "00000000-0000-0000-0000-000000000003");
+    assert_null(rules[2].allowed_clients[2]);
+    assert_null(rules[3].allowed_clients);
+    assert_string_equal(rules[4].allowed_clients[0], "00000000-0000-0000-0000-000000000001");
+
+    /* Each list narrows, and none widens. */
+    assert_int_equal(rules[0].allowed_roles, both);
+    assert_int_equal(rules[1].allowed_roles, ROLE_HELPDESK_ADMINISTRATOR);
+    assert_int_equal(rules[2].allowed_roles, both);
+    assert_int_equal(rules[3].allowed_roles, 0);
+
+    assert_true(issuer_config_is_entra(&c->issuers[1]));
+    assert_false(issuer_config_is_entra(&c->issuers[2]));
+    assert_true(issuer_config_is_entra(&c->issuers[4]));
 }
 
 static void an_account_with_a_keytab_is_read(void **state) {
@@ -378,6 +441,7 @@ static void a_missing_file_is_named(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_written_down_is_read),
+        cmocka_unit_test(issuers_have_rules_of_their_own),
         cmocka_unit_test(an_account_with_a_keytab_is_read),
         cmocka_unit_test(what_is_wrong_is_told_with_line_and_cure),
         cmocka_unit_test(dns_is_asked_where_no_controller_is_named_or_it_is_wished),
