@@ -9,26 +9,21 @@
 #include "agent/base/log.h"
 #include "agent/respond.h"
 
+#define RETRY_AFTER "1" /* seconds: whatever is under way ends within some */
+
 typedef void (*route_fn)(const api *a, relay_request *q);
 
-static bool wants_receipt(const relay_request *q) {
-    return strcmp(relay_request_path(q), "/v1/requests") == 0 &&
-           strcmp(relay_request_method(q), "POST") == 0;
-}
-
+/* header: beside the receipt; NULL: none */
 static void refuse(const api *a, relay_request *q, outcome o, const char *reason,
-                   const char *allow) {
-    relay_header header = {"Allow", allow};
+                   const relay_header *header) {
     _cleanup_free_ char *body = answer_problem(o, NULL, reason, NULL);
 
-    log_event(o, {"WRITEBACK_TARGET", relay_request_path(q)}, {"WRITEBACK_ALLOW", allow},
+    log_event(o, {"WRITEBACK_TARGET", relay_request_path(q)},
+              {"WRITEBACK_ALLOW", o == OUTCOME_METHOD_NOT_ALLOWED ? header->value : NULL},
               {"WRITEBACK_REASON", reason}, {"WRITEBACK_RELAY", relay_request_relay_name(q)},
               {"WRITEBACK_TRACKING_ID", relay_request_tracking_id(q)});
-    if (wants_receipt(q))
-        respond_with_receipt(q, a->keys, NULL, outcome_get(o)->http, NULL, 0, body);
-    else
-        relay_respond(q, outcome_get(o)->http, PROBLEM_CONTENT_TYPE, &header, allow ? 1 : 0,
-                      body ? body : "", body ? strlen(body) : 0);
+    respond_with_receipt(q, a->keys, NULL, outcome_get(o)->http, PROBLEM_CONTENT_TYPE, header,
+                         header ? 1 : 0, body);
 }
 
 static void respond_json(const api *a, relay_request *q, const char *content_type,
@@ -36,7 +31,7 @@ static void respond_json(const api *a, relay_request *q, const char *content_typ
     _cleanup_free_ char *text = document ? json_to_text(document) : NULL;
 
     if (text)
-        relay_respond(q, 200, content_type, NULL, 0, text, strlen(text));
+        respond_with_receipt(q, a->keys, NULL, 200, content_type, NULL, 0, text);
     else
         refuse(a, q, OUTCOME_UNKNOWN_ERROR, "out of memory", NULL);
 }
@@ -88,6 +83,11 @@ void api_handle(const api *a, relay_request *q) {
         refuse(a, q, OUTCOME_SERVICE_STOPPING, NULL, NULL);
         return;
     }
+    if (relay_request_is_one_too_many(q)) {
+        refuse(a, q, OUTCOME_TOO_MANY_REQUESTS, "as many as may be are under way",
+               &(relay_header){"Retry-After", RETRY_AFTER});
+        return;
+    }
     if (relay_request_is_too_large(q)) {
         refuse(a, q, OUTCOME_CONTENT_TOO_LARGE, "its body is larger than 256 KiB", NULL);
         return;
@@ -100,7 +100,8 @@ void api_handle(const api *a, relay_request *q) {
         if (strcmp(routes[i].method, relay_request_method(q)) == 0)
             routes[i].handle(a, q);
         else
-            refuse(a, q, OUTCOME_METHOD_NOT_ALLOWED, NULL, routes[i].method);
+            refuse(a, q, OUTCOME_METHOD_NOT_ALLOWED, NULL,
+                   &(relay_header){"Allow", routes[i].method});
         return;
     }
     refuse(a, q, OUTCOME_UNKNOWN_PATH, NULL, NULL);

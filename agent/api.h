@@ -12,6 +12,6 @@ typedef struct api {
     bool stopping; /* new requests are turned away with 503 */
 } api;
 
-/* Answers the request, or hands it to the operations. Logs what it refuses: 35040 to 35043, 35013.
- */
+/* Answers the request, or hands it to the operations. Logs what it refuses: 35040 to 35043,
+ * 35008, 35013. */
 void api_handle(const api *a, relay_request *q);

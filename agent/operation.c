@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "agent/answer.h"
 #include "agent/operation_steps.h"
 #include "agent/respond.h"
 
@@ -64,7 +65,7 @@ void operations_begin(operations *o, relay_request *q) {
     op = operation_new(o, q);
     if (!op)
         respond_with_receipt(q, o->context.keys, NULL, outcome_get(OUTCOME_UNKNOWN_ERROR)->http,
-                             NULL, 0, NULL);
+                             PROBLEM_CONTENT_TYPE, NULL, 0, NULL);
     else if (sd_event_add_time(o->context.event, &op->watchdog, CLOCK_MONOTONIC,
                                op->began + WATCHDOG, USEC_PER_SEC, operation_on_watchdog, op) < 0)
         operation_refuse(op, OUTCOME_UNKNOWN_ERROR, "out of memory");

@@ -24,8 +24,9 @@ static void respond(operation *op, const operation *answered) {
 
     (void) snprintf(seconds, sizeof(seconds), "%llu", in_whole_seconds(answered->retry_after));
     respond_with_receipt(TAKE_PTR(op->origin), op->set->context.keys, op->request.id,
-                         answered->status, &retry_after, answered->retry_after > 0 ? 1 : 0,
-                         answered->body);
+                         answered->status,
+                         answered->status < 300 ? SUCCESS_CONTENT_TYPE : PROBLEM_CONTENT_TYPE,
+                         &retry_after, answered->retry_after > 0 ? 1 : 0, answered->body);
 }
 
 void operation_deliver(operation *op) {

@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-#include "agent/answer.h"
 #include "agent/base/clock.h"
 
 void respond_with_receipt(relay_request *q, const agent_keys *keys, const char *id, int status,
-                          const relay_header *headers, size_t n_headers, const char *body) {
+                          const char *content_type, const relay_header *headers, size_t n_headers,
+                          const char *body) {
     relay_header all[RESPONSE_HEADERS_MAX + 1];
     _cleanup_free_ char *receipt = NULL;
     size_t size = body ? strlen(body) : 0;
@@ -19,6 +19,5 @@ void respond_with_receipt(relay_request *q, const agent_keys *keys, const char *
     if (agent_keys_sign(keys, id, now_realtime(), body ? body : "", size, &receipt) == 0)
         all[n_headers++] = (relay_header){"Writeback-Receipt", receipt};
 
-    relay_respond(q, status, status < 300 ? SUCCESS_CONTENT_TYPE : PROBLEM_CONTENT_TYPE, all,
-                  n_headers, body ? body : "", size);
+    relay_respond(q, status, content_type, all, n_headers, body ? body : "", size);
 }

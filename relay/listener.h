@@ -38,6 +38,7 @@ struct relay_request {
     void *body;
     size_t size;
     bool is_too_large;
+    bool is_one_too_many;
     void *userdata;
 
     uint64_t channel_number; /* the control channel that it came by; 0: it came by rendezvous */

@@ -25,7 +25,7 @@
 #define RELAY_CONTROL_MAX                                                                          \
     ((size_t) 64 * 1024)                     /* a control message; a body on the control channel */
 #define RELAY_BODY_MAX ((size_t) 256 * 1024) /* a request's body by rendezvous */
-#define RELAY_REQUESTS_MAX 16                /* under way at once, per connection */
+#define RELAY_REQUESTS_MAX 16                /* to be under way at once, per connection */
 
 typedef struct relay relay;
 typedef struct relay_request relay_request;
@@ -88,9 +88,8 @@ typedef struct relay_callbacks {
 } relay_callbacks;
 
 /* Copies nothing but the pointer: `config` must live as long as the relay. Logs its own events:
- * 31019, 31034, 32002, 32014, 32003 (malformed control messages), 35008 (answered by itself),
- * 35036, 35038, 35042, and 32000 where memory is out. Returns 0; -EINVAL where the config has no
- * key; or another negative errno. */
+ * 31019, 31034, 32002, 32014, 32003 (malformed control messages), 35036, 35038, and 32000 where
+ * memory is out. Returns 0; -EINVAL where the config has no key; or another negative errno. */
 int relay_new(sd_event *event, curl_glue *glue, const relay_config *config,
               const relay_callbacks *callbacks, relay **ret);
 
@@ -125,6 +124,8 @@ const char *relay_request_relay_name(const relay_request *q);
 /* True where the body is larger than RELAY_BODY_MAX (or RELAY_CONTROL_MAX on the control channel):
  * it was read to its end and thrown away; answer 413. */
 bool relay_request_is_too_large(const relay_request *q);
+/* True where RELAY_REQUESTS_MAX are under way already: answer 429, and at once. */
+bool relay_request_is_one_too_many(const relay_request *q);
 /* For the owner to hang something on; NULL at first. */
 void relay_request_set_userdata(relay_request *q, void *userdata);
 void *relay_request_userdata(const relay_request *q);

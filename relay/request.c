@@ -6,8 +6,6 @@
 #include "agent/base/log.h"
 #include "relay/listener.h"
 
-#define RETRY_AFTER "1" /* seconds, with 429 */
-
 /* ---- Requests come --------------------------------------------------------------------------- */
 
 relay_request *relay_request_free(relay_request *q) {
@@ -66,20 +64,6 @@ static int request_new(relay *r, uint64_t channel_number, message *m, const webs
     return 0;
 }
 
-/* Answers with nothing but what the outcome's row says (RFC 9457). */
-static void respond_problem(relay_request *q, outcome o, const relay_header *header) {
-    const outcome_info *info = outcome_get(o);
-    _cleanup_(json_freep) json_t *problem = NULL;
-    _cleanup_free_ char *text = NULL;
-
-    problem = json_pack("{s:s, s:s, s:i, s:s, s:i, s:b}", "type", "about:blank", "title",
-                        info->title, "status", info->http, "code", info->name, "eventId",
-                        info->event, "retryable", info->retryable);
-    text = problem ? json_to_text(problem) : NULL;
-    relay_respond(q, info->http, "application/problem+json", header, header ? 1 : 0,
-                  text ? text : "{}", strlen(text ? text : "{}"));
-}
-
 static void hand_over(relay *r, rendezvous *by, message *m, const websocket_message *body) {
     relay_request *q;
 
@@ -93,21 +77,7 @@ static void hand_over(relay *r, rendezvous *by, message *m, const websocket_mess
     if (by)
         rendezvous_hold(by, q);
 
-    if (r->n_requests > RELAY_REQUESTS_MAX) {
-        log_event(OUTCOME_TOO_MANY_REQUESTS, {"WRITEBACK_REASON", "too many are under way"},
-                  {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REQUEST_ID", q->message.id});
-        respond_problem(q, OUTCOME_TOO_MANY_REQUESTS, &(relay_header){"Retry-After", RETRY_AFTER});
-        return;
-    }
-
-    if (q->is_too_large) {
-        char reason[64];
-
-        (void) snprintf(reason, sizeof(reason), "its body has more than %zu bytes",
-                        by ? RELAY_BODY_MAX : RELAY_CONTROL_MAX);
-        log_event(OUTCOME_CONTENT_TOO_LARGE, {"WRITEBACK_REASON", reason},
-                  {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REQUEST_ID", q->message.id});
-    }
+    q->is_one_too_many = r->n_requests > RELAY_REQUESTS_MAX;
     r->callbacks.on_request(q, r->callbacks.userdata);
 }
 
@@ -219,6 +189,11 @@ const char *relay_request_relay_name(const relay_request *q) {
 bool relay_request_is_too_large(const relay_request *q) {
     assert(q);
     return q->is_too_large;
+}
+
+bool relay_request_is_one_too_many(const relay_request *q) {
+    assert(q);
+    return q->is_one_too_many;
 }
 
 void relay_request_set_userdata(relay_request *q, void *userdata) {

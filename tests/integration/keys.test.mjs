@@ -139,7 +139,7 @@ function verify(receipt, body, keys) {
     jose.createLocalJWKSet({ keys }));
 }
 
-test('every answer to a request has its receipt: successes, problems, and answers that are repeated', async () => {
+test('every answer has its receipt: successes, problems, repeated ones, and those that answer no request', async () => {
   const { keys } = await client.keys();
   const authorization = await client.token(ADMINISTRATOR);
   const newPassword = `Ab1!${randomUUID()}`;
@@ -150,6 +150,11 @@ test('every answer to a request has its receipt: successes, problems, and answer
   const untold = [
     await client.send('nonsense'),
     await client.request('POST', '/v1/requests', { body: '{}', headers: { 'Content-Type': 'application/json' } }),
+    await client.request('POST', '/v1/requests', { body: 'x'.repeat(256 * 1024 + 1), headers: { 'Content-Type': 'application/jose' } }),
+    await client.request('DELETE', '/v1/keys'),
+    await client.request('GET', '/v1/nowhere'),
+    await client.health(),
+    await client.request('GET', '/v1/keys'),
   ];
 
   assert.equal(first.status, 200, JSON.stringify(first.json));
@@ -165,7 +170,7 @@ test('every answer to a request has its receipt: successes, problems, and answer
   }
   assert.equal(bind('paul', newPassword), 'yes');
   await assert.rejects(verify(first.headers['writeback-receipt'], missing.body, keys));
-  assert.equal((await client.request('GET', '/v1/keys')).headers['writeback-receipt'], undefined);
+  assert.deepEqual(untold.map(({ status }) => status), [400, 415, 413, 405, 404, 200, 200]);
 });
 
 test('writebackctl verify tells a good receipt from a bad one, and a usage from both', async () => {

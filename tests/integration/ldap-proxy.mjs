@@ -41,6 +41,7 @@ export class LdapProxy {
   #sockets = new Set();
   #fault;
   #isAway = false;
+  #isHolding = false;
 
   /** To the controller of this host name. */
   constructor(name, port) {
@@ -75,6 +76,17 @@ export class LdapProxy {
     this.#isAway = false;
   }
 
+  /** Nothing passes any more, until letGo(). */
+  hold() {
+    this.#isHolding = true;
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  letGo() {
+    this.#isHolding = false;
+    for (const socket of this.#sockets) socket.resume();
+  }
+
   /**
    * The next change but `skip` is lost, once. Its connection is cut, others pass. Resolves when
    * that has happened.
@@ -106,6 +118,7 @@ export class LdapProxy {
     }
     client.on('data', (data) => this.#takeRequests(connection, data));
     server.on('data', (data) => this.#takeAnswer(connection, data));
+    if (this.#isHolding) this.hold();
   }
 
   #takeRequests(connection, data) {

@@ -35,6 +35,10 @@ static void respond(relay_request *q) {
     const void *body;
     size_t size;
 
+    if (relay_request_is_one_too_many(q)) {
+        relay_respond(q, 429, "text/plain", NULL, 0, "too many", strlen("too many"));
+        return;
+    }
     if (relay_request_is_too_large(q)) {
         relay_respond(q, 413, "text/plain", NULL, 0, "too large", strlen("too large"));
         return;
@@ -71,7 +75,7 @@ static void on_request(relay_request *q, void *userdata) {
                     relay_request_method(q), "id", relay_request_tracking_id(q), "size", (int) size,
                     "tooLarge", relay_request_is_too_large(q)));
 
-    if (!delay)
+    if (!delay || relay_request_is_one_too_many(q))
         respond(q);
     else if (sd_event_add_time_relative(e->event, &(sd_event_source *){NULL}, CLOCK_MONOTONIC,
                                         strtoul(delay, NULL, 10) * USEC_PER_MSEC, 1, on_delay,

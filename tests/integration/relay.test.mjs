@@ -117,7 +117,6 @@ describe("on the lab's stand-in", suite, () => {
         const answer = await send(bytes(262145));
         assert.equal(answer.status, 413);
         assert.ok(answer.via);
-        assert.equal(echo.count(35042), 1);
     }));
 
     test('a renewed token keeps the channel beyond the first one', () => withStandIn({ minimumTokenLife: 0, tokenGrace: 0 }, async (relay, echo, send) => {
@@ -192,20 +191,17 @@ describe('what a listener does', suite, () => {
         assert.equal(meeting.responses.size, 0);
         meeting.ws.send(Buffer.alloc(0), { binary: true, fin: true });
         assert.equal((await meeting.response('p_G1')).statusCode, 413);
-        assert.equal(echo.count(35042), 1);
     }));
 
-    test('more than sixteen at once are told 429', () => connected({}, async (relay, echo, channel) => {
+    test('more than sixteen at once are handed over as too many', () => connected({}, async (relay, echo, channel) => {
         for (let i = 0; i < 18; i++)
             channel.send(relay.request(`n${i}`, { headers: { 'X-Delay': '500' } }));
         const answers = await Promise.all(Array.from({ length: 18 }, (_, i) => channel.response(`n${i}`)));
         assert.deepEqual(answers.slice(0, 16).map((a) => a.statusCode), Array(16).fill(200));
         for (const answer of answers.slice(16)) {
             assert.equal(answer.statusCode, 429);
-            assert.equal(answer.responseHeaders['Retry-After'], '1');
-            assert.equal(JSON.parse(answer.content).eventId, 35008);
+            assert.equal(String(answer.content), 'too many');
         }
-        assert.equal(echo.count(35008), 2);
         await assertServes(relay);
     }));
 

@@ -14,6 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client } from '../lab/cloud/client.mjs';
 import { bind, look } from './ad.mjs';
+import { LdapProxy } from './ldap-proxy.mjs';
 import { AgentProcess, configure, entries, readiness, STATE } from './agent-process.mjs';
 
 const { env } = process;
@@ -103,6 +104,45 @@ test('there may not be more requests than the agent is configured for', async ()
   assert.equal(limited.headers['retry-after'], '1');
   await sleep(1000);
   assert.equal((await ask()).status, 200);
+});
+
+test('whatever comes beyond sixteen at once is turned away at once, with a receipt as all have', async () => {
+  const proxy = await new LdapProxy(env.WRITEBACK_LAB_DC, 636).listen(1636);
+  try {
+    configure({}, (text) => text.replace(/^Controllers=.*$/m, `Controllers=${env.WRITEBACK_LAB_DC}:1636`));
+    await agent.start().ready();
+    const keys = `${env.WRITEBACK_LAB_SCRATCH}/agent.jwks`;
+    writeFileSync(keys, JSON.stringify(await client.keys()));
+    const key = (await client.keys()).keys.find(({ use }) => use === 'enc');
+    const authorization = await client.token(GLOBAL_ADMINISTRATOR);
+    const sealed = await Promise.all(Array.from({ length: 18 }, () =>
+      client.seal(client.payload({ operation: 'check', user: upn('alice'), authorization }), { key })));
+
+    proxy.hold();
+    let turnedAway = 0, isTold;
+    const told = new Promise((resolve) => { isTold = resolve; });
+    const asked = sealed.map(async (jwe) => {
+      const answer = await client.send(jwe);
+      if (answer.status === 429 && ++turnedAway === 2) isTold();
+      return answer;
+    });
+    await told;
+    proxy.letGo();
+    const answers = await Promise.all(asked);
+
+    assert.deepEqual(answers.map(({ status }) => status).sort(), [...Array(16).fill(200), 429, 429]);
+    for (const answer of answers) {
+      const receipt = answer.headers['writeback-receipt'];
+      const { status, stderr } = spawnSync(`${env.WRITEBACK_BUILD}/writebackctl`,
+        ['verify', `--receipt=${receipt}`, `--keys=${keys}`, '-'], { encoding: 'utf8', input: answer.body });
+      assert.equal(status, 0, stderr);
+      if (answer.status === 429) assertProblem(answer, 429, 'TooManyRequests');
+      if (answer.status === 429) assert.equal(answer.headers['retry-after'], '1');
+    }
+    assert.equal(entries().filter(({ text }) => text.includes('as many as may be are under way')).length, 2);
+  } finally {
+    proxy.close();
+  }
 });
 
 test('one entry tells all of a request', async () => {
