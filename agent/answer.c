@@ -12,19 +12,9 @@ static char *to_text(json_t *object) {
     return text;
 }
 
-/* What is known of this very case says more than what is true of all of them. */
-static json_t *steps_of(const outcome_info *info, const directory_rights *rights) {
-    json_t *steps = json_array();
-
-    for (const char *step = rights && rights->steps ? rights->steps : info->steps; *step;) {
-        size_t length = strcspn(step, "\n");
-
-        (void) json_array_append_new(steps, json_stringn(step, length));
-        step += length;
-        if (*step == '\n')
-            step++;
-    }
-    return steps;
+/* What is known of this very case says more than what is true of all of them; NULL: nothing is. */
+static const char *steps_of(const directory_rights *rights) {
+    return rights ? rights->steps : NULL;
 }
 
 static json_t *reasons_of(const directory_reply *reply) {
@@ -43,14 +33,8 @@ static json_t *reasons_of(const directory_reply *reply) {
 }
 
 char *answer_problem(outcome o, const char *id, const char *detail, const directory_reply *reply) {
-    const outcome_info *info = outcome_get(o);
-    json_t *object;
+    json_t *object = problem_new(o, id, detail, steps_of(reply ? reply->rights : NULL));
 
-    object = json_pack("{s:s+, s:s, s:i, s:s, s:s*, s:s, s:i, s:b, s:o}",          /* */
-                       "type", "urn:writeback:", info->name, "title", info->title, /* */
-                       "status", info->http, "detail", detail ? detail : info->title, "id", id,
-                       "code", info->name, "eventId", info->event, "retryable", info->retryable,
-                       "steps", steps_of(info, reply ? reply->rights : NULL));
     if (object && reply && reply->n_reasons > 0)
         (void) json_object_set_new(object, "reasons", reasons_of(reply));
     return to_text(object);
@@ -105,11 +89,13 @@ char *answer_check(const char *id, outcome refusal, const char *reason,
 
     if (refusal != OUTCOME_INVALID) {
         const outcome_info *why = outcome_get(refusal);
+        const char *steps = steps_of(rights);
 
-        (void) json_array_append_new(
-            reasons, json_pack("{s:s, s:i, s:s, s:s, s:o}", "code", why->name, "eventId",
-                               why->event, "title", why->title, "detail",
-                               reason ? reason : why->title, "steps", steps_of(why, rights)));
+        (void) json_array_append_new(reasons,
+                                     json_pack("{s:s, s:i, s:s, s:s, s:o}", "code", why->name,
+                                               "eventId", why->event, "title", why->title, "detail",
+                                               reason ? reason : why->title, "steps",
+                                               json_lines(steps ? steps : why->steps)));
     }
 
     object =

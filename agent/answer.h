@@ -4,10 +4,10 @@
 /* The bodies of answers, as the contract has them. All return malloc(3)ed compact JSON, or NULL
  * where memory is out. Nothing here logs. */
 
+#include "agent/base/problem.h"
 #include "agent/request.h"
 #include "ldap/directory.h"
 
-#define PROBLEM_CONTENT_TYPE "application/problem+json"
 #define SUCCESS_CONTENT_TYPE "application/json"
 
 /* application/problem+json (RFC 9457).

@@ -172,19 +172,6 @@ json_t *health_document(const health *h) {
 
 /* ---- What people look at: /status ------------------------------------------------------------ */
 
-static json_t *steps_array(const char *steps) {
-    _cleanup_(json_freep) json_t *array = json_array();
-
-    while (array && *steps) {
-        size_t n = strcspn(steps, "\n");
-
-        if (json_array_append_new(array, json_stringn(steps, n)) < 0)
-            return NULL;
-        steps += n + (steps[n] == '\n');
-    }
-    return TAKE_PTR(array);
-}
-
 /* The parts that `o` cures. */
 static json_t *parts_array(const components *all, outcome o) {
     _cleanup_(json_freep) json_t *array = json_array();
@@ -217,7 +204,7 @@ static json_t *cures_array(const components *all) {
             json_array_append_new(cures, json_pack("{s:i, s:s, s:s, s:s, s:o, s:O}", "eventId",
                                                    info->event, "code", info->name, "title",
                                                    info->title, "cause", info->cause, "steps",
-                                                   steps_array(info->steps), "checks", parts)) < 0)
+                                                   json_lines(info->steps), "checks", parts)) < 0)
             return NULL;
     }
     return TAKE_PTR(cures);

@@ -90,6 +90,21 @@ const char *json_get_string(const json_t *object, const char *name) {
     return json_string_value(json_object_get(object, name));
 }
 
+json_t *json_lines(const char *text) {
+    _cleanup_(json_freep) json_t *lines = json_array();
+
+    assert(text);
+
+    while (lines && *text) {
+        size_t length = strcspn(text, "\n");
+
+        if (json_array_append_new(lines, json_stringn(text, length)) < 0)
+            return NULL;
+        text += length + (text[length] == '\n');
+    }
+    return TAKE_PTR(lines);
+}
+
 char *json_to_text(const json_t *j) {
     char *dumped = json_dumps(j, JSON_COMPACT);
     char *text;

@@ -26,5 +26,9 @@ int json_parse(const char *text, size_t size, size_t limit, json_t **ret, const 
 /* The string member `name`, or NULL where there is none or it is no string. Borrowed. */
 const char *json_get_string(const json_t *object, const char *name);
 
+/* An array of the lines of a text, none of an empty one. A new reference, or NULL where memory is
+ * out. */
+json_t *json_lines(const char *text);
+
 /* Writes it compactly. malloc(3)ed (not secret), or NULL where memory is out. */
 char *json_to_text(const json_t *j);
