@@ -167,10 +167,30 @@ static void on_keys_state(const key_keeper_status *status, void *userdata) {
     report(userdata, COMPONENT_KEYS, "keys", "", "", h, status->reason, 0, status->not_after);
 }
 
+/* Whether all that was begun has been answered, and the answers have left. */
+static bool is_drained(const service *s) {
+    for (size_t i = 0; i < s->rooms.config->n_relays; i++)
+        if (relay_answers_pending(s->rooms.relays[i].relay) > 0)
+            return false;
+
+    return operations_pending(s->rooms.operations) == 0;
+}
+
+static void end_drain_if_done(service *s) {
+    if (s->wish != WISH_RUN && is_drained(s))
+        (void) sd_event_source_set_enabled(s->drained, SD_EVENT_ONESHOT);
+}
+
 static void on_request(relay_request *q, void *userdata) {
     service_relay *r = userdata;
 
     api_handle(&r->service->rooms.api, q);
+}
+
+static void on_sent(void *userdata) {
+    service_relay *r = userdata;
+
+    end_drain_if_done(r->service);
 }
 
 static void report_what_is_not_watched(service *s) {
@@ -184,10 +204,7 @@ static void report_what_is_not_watched(service *s) {
  * -------------------------------------------------------------------------- */
 
 static void on_idle(void *userdata) {
-    service *s = userdata;
-
-    if (s->wish != WISH_RUN)
-        (void) sd_event_source_set_enabled(s->drained, SD_EVENT_ONESHOT);
+    end_drain_if_done(userdata);
 }
 
 /* First: what is in a state directory of another host is not even read. */
@@ -350,6 +367,7 @@ static int open_relays(service *s, rooms *r) {
         const relay_callbacks callbacks = {
             .on_request = on_request,
             .on_state = on_relay_state,
+            .on_sent = on_sent,
             .userdata = slot,
         };
 
@@ -449,8 +467,7 @@ static void drain(service *s, service_wish wish) {
     s->rooms.api.stopping = true;
     (void) sd_event_source_set_time_relative(s->drain_timer, DRAIN_TIMEOUT);
     (void) sd_event_source_set_enabled(s->drain_timer, SD_EVENT_ONESHOT);
-    if (operations_pending(s->rooms.operations) == 0)
-        (void) sd_event_source_set_enabled(s->drained, SD_EVENT_ONESHOT);
+    end_drain_if_done(s);
 }
 
 void service_reload(service *s) {

@@ -347,7 +347,7 @@ const relay_status *relay_get_status(const relay *r) {
     return &r->status;
 }
 
-size_t relay_requests_pending(const relay *r) {
+size_t relay_answers_pending(const relay *r) {
     assert(r);
-    return r->n_requests;
+    return r->n_answers;
 }

@@ -71,6 +71,7 @@ struct relay {
 
     relay_request *requests; /* handed over and not answered yet */
     size_t n_requests;
+    size_t n_answers; /* given and not sent yet */
     rendezvous *rendezvous;
     size_t n_rendezvous;
     usec_t refusals_since; /* of WebSocket senders; start of the minute that is counted */
@@ -84,6 +85,7 @@ struct relay {
 void intake_take(intake *i, relay *r, rendezvous *by, const websocket_message *m);
 void intake_done(intake *i);
 
+/* It was sent, or never will be; tells the owner where it was the last one that waited. */
 answer *answer_free(answer *a);
 
 /* Logs 35036 and frees. */

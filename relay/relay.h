@@ -81,9 +81,13 @@ typedef void (*relay_request_fn)(relay_request *request, void *userdata);
 /* The state, or the reason for it, changed. The relay may be freed in the call. */
 typedef void (*relay_state_fn)(const relay_status *status, void *userdata);
 
+/* No answer waits to be sent any more. The relay must not be freed in the call. */
+typedef void (*relay_sent_fn)(void *userdata);
+
 typedef struct relay_callbacks {
     relay_request_fn on_request;
     relay_state_fn on_state;
+    relay_sent_fn on_sent; /* may be NULL */
     void *userdata;
 } relay_callbacks;
 
@@ -93,7 +97,8 @@ typedef struct relay_callbacks {
 int relay_new(sd_event *event, curl_glue *glue, const relay_config *config,
               const relay_callbacks *callbacks, relay **ret);
 
-/* Closes at once; requests not answered yet are freed, their handles are invalid from then on. */
+/* Closes at once. Requests not answered yet are freed, their handles are invalid from then on;
+ * answers not sent yet are lost. */
 relay *relay_free(relay *r);
 
 /* Begins to connect, and from then on never gives up: at once, then after 1, 2, 5, 10, 30, 30 … s
@@ -107,8 +112,8 @@ void relay_stop(relay *r);
 const char *relay_name(const relay *r);
 const relay_status *relay_get_status(const relay *r);
 
-/* Requests handed over and not answered yet. */
-size_t relay_requests_pending(const relay *r);
+/* Answers that were given and wait to be sent. */
+size_t relay_answers_pending(const relay *r);
 
 /* What the request says. Borrowed until it is answered. */
 const char *relay_request_method(const relay_request *q);

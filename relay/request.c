@@ -209,14 +209,20 @@ void *relay_request_userdata(const relay_request *q) {
 /* ---- Answers go ------------------------------------------------------------------------------ */
 
 answer *answer_free(answer *a) {
+    relay *r;
+
     if (!a)
         return NULL;
 
+    r = a->relay;
     free(a->id);
     free(a->address);
     free(a->json);
     free(a->body);
     free(a);
+
+    if (--r->n_answers == 0 && !r->freeing && r->callbacks.on_sent)
+        r->callbacks.on_sent(r->callbacks.userdata);
     return NULL;
 }
 
@@ -243,6 +249,7 @@ static answer *answer_new(const relay_request *q, int status, const char *conten
         return NULL;
 
     a->relay = q->relay;
+    a->relay->n_answers++;
     a->id = strdup(q->message.id);
     a->address = strdup(q->message.address);
     a->json = message_response(q->message.id, status, content_type, headers, n_headers, size > 0);
