@@ -55,8 +55,9 @@ export class LdapProxy {
     this.#server.on('tlsClientError', () => {});
   }
 
-  async listen(address, port) {
-    this.#server.listen(port, address);
+  /** At the controller's own address. */
+  async listen(port) {
+    this.#server.listen(port, this.name);
     await once(this.#server, 'listening');
     return this;
   }

@@ -105,7 +105,7 @@ function assertProblem(answer, status, code) {
 }
 
 before(async () => {
-  proxy = await new LdapProxy(env.WRITEBACK_LAB_DC, 636).listen('127.0.0.2', PORT);
+  proxy = await new LdapProxy(env.WRITEBACK_LAB_DC, 636).listen(PORT);
   useControllers(CONTROLLER);
   await startAgent();
 });
