@@ -29,10 +29,18 @@ export function configure(lines, change = (text) => text) {
 
 export class AgentProcess {
   #process;
+  #config;
+  #health;
+
+  /** The lab's agent; or another one, beside it, with its own configuration and health endpoints. */
+  constructor({ config = CONFIG, health = env.WRITEBACK_LAB_HEALTH_URL } = {}) {
+    this.#config = config;
+    this.#health = health;
+  }
 
   start() {
     const log = openSync(env.WRITEBACK_LAB_LOG, 'a');
-    this.#process = spawn(PROGRAM, [`--config=${CONFIG}`, '--log-target=stderr'], { stdio: ['ignore', log, log] });
+    this.#process = spawn(PROGRAM, [`--config=${this.#config}`, '--log-target=stderr'], { stdio: ['ignore', log, log] });
     closeSync(log);
     return this;
   }
@@ -44,7 +52,7 @@ export class AgentProcess {
   async ready() {
     for (const end = Date.now() + PATIENCE; Date.now() < end; await sleep(10)) {
       assert.equal(this.#process.exitCode, null, `the agent ended by itself; see ${env.WRITEBACK_LAB_LOG}`);
-      if (await readiness() === 200) return;
+      if (await readiness(this.#health) === 200) return;
     }
     assert.fail('the agent did not become ready');
   }
@@ -66,9 +74,9 @@ export class AgentProcess {
 }
 
 /** What /readyz says: 200, 503, or 0 where nobody listens. */
-export async function readiness() {
+export async function readiness(health = env.WRITEBACK_LAB_HEALTH_URL) {
   try {
-    return (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/readyz`)).status;
+    return (await fetch(`${health}/readyz`)).status;
   } catch {
     return 0;
   }
