@@ -17,8 +17,11 @@ typedef void (*route_fn)(const api *a, relay_request *q);
 static void refuse(const api *a, relay_request *q, outcome o, const char *reason,
                    const relay_header *header) {
     _cleanup_free_ char *body = answer_problem(o, NULL, reason, NULL);
+    char status[16];
 
-    log_event(o, {"WRITEBACK_TARGET", relay_request_path(q)},
+    (void) snprintf(status, sizeof(status), "%d", outcome_get(o)->http);
+    log_event(o, {"WRITEBACK_OUTCOME", outcome_get(o)->name}, {"WRITEBACK_STATUS", status},
+              {"WRITEBACK_TARGET", relay_request_path(q)},
               {"WRITEBACK_ALLOW", o == OUTCOME_METHOD_NOT_ALLOWED ? header->value : NULL},
               {"WRITEBACK_REASON", reason}, {"WRITEBACK_RELAY", relay_request_relay_name(q)},
               {"WRITEBACK_TRACKING_ID", relay_request_tracking_id(q)});

@@ -9,9 +9,13 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 
-/* By this, and the issuer, somebody is the same whatever they are called. */
-static const char *initiator_id(const operation *op) {
-    return op->claims.object_id ? op->claims.object_id : op->claims.subject;
+/* By this, and the issuer, somebody is the same whatever they are called. What issuers beside Entra
+ * make a subject of may be a name. */
+static char *initiator_id(const operation *op) {
+    if (op->claims.object_id)
+        return strdup(op->claims.object_id);
+
+    return identities_text(op->set->context.identities, op->claims.subject, NULL);
 }
 
 static const char *issuer_name(const operation *op) {
@@ -23,7 +27,6 @@ static const char *issuer_name(const operation *op) {
 /* Who asks, as LogUserIdentity= has it; services and people without a name go by their id. */
 static char *initiator_text(const operation *op) {
     const token_claims *claims = &op->claims;
-    const char *id = initiator_id(op);
     const char *name = claims->upn ? claims->upn : claims->preferred_name;
     char *text = NULL;
 
@@ -31,7 +34,7 @@ static char *initiator_text(const operation *op) {
         return strdup(claims->client);
     if (name || claims->onprem_sid)
         text = identities_text(op->set->context.identities, name, claims->onprem_sid);
-    return text || !id ? text : strdup(id);
+    return text ? text : initiator_id(op);
 }
 
 /* On whom. Until the account is found there is only what the request calls it. */
@@ -84,7 +87,8 @@ static const char *controller_of(const operation *op, const directory_reply *rep
  * `status` how it was answered; else OUTCOME_INVALID and 0. */
 static void log_entry(const operation *op, outcome event, const char *reason,
                       const directory_reply *reply, outcome result, int status) {
-    _cleanup_free_ char *user = user_text(op), *asker = initiator_text(op);
+    _cleanup_free_ char *user = user_text(op), *asker = initiator_text(op),
+                        *asker_id = initiator_id(op);
     char duration[32], ldap_result[16] = "", ad_error[16] = "", answered[16] = "";
 
     (void) snprintf(duration, sizeof(duration), "%llu",
@@ -100,7 +104,7 @@ static void log_entry(const operation *op, outcome event, const char *reason,
               {"WRITEBACK_OPERATION", request_operation_name(op->request.operation)},
               {"WRITEBACK_OUTCOME", result != OUTCOME_INVALID ? outcome_get(result)->name : NULL},
               {"WRITEBACK_STATUS", *answered ? answered : NULL}, {"WRITEBACK_USER", user},
-              {"WRITEBACK_INITIATOR", asker}, {"WRITEBACK_INITIATOR_ID", initiator_id(op)},
+              {"WRITEBACK_INITIATOR", asker}, {"WRITEBACK_INITIATOR_ID", asker_id},
               {"WRITEBACK_ISSUER", issuer_name(op)}, {"WRITEBACK_CLIENT", op->claims.client},
               {"WRITEBACK_REASON", reason_for_log(op, event, reason)},
               {"WRITEBACK_DOMAIN", domain_of(op)}, {"WRITEBACK_DC", controller_of(op, reply)},
