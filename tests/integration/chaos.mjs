@@ -7,7 +7,8 @@
 //     tests/lab/run --no-agent --users 1000 node tests/integration/chaos.mjs [--kills N] [--rounds N] [--seed N] [--strict]
 //
 //     --kills N     how often at random instants; 30
-//     --rounds N    how often at each labelled point; 2
+//     --rounds N    how often at each labelled point, of a reset, of one that must be changed, of a change, of an unlock,
+//                   and of finding out what came of one; 1
 //     --seed N      of the random instants; told in the output, so that a run can be repeated
 //     --strict      a request that was sent and not answered must be settled: OutcomeUnknown is no answer
 //
@@ -30,7 +31,7 @@ const { env } = process;
 const { values: options } = parseArgs({
   options: {
     kills: { type: 'string', default: '30' },
-    rounds: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '1' },
     seed: { type: 'string', default: String(Date.now() % 1e6) },
     strict: { type: 'boolean', default: false },
   },
@@ -91,15 +92,9 @@ function kill() {
   agent.kill();
 }
 
-/** Waits for the end that kill() brings, and starts it again. */
-async function restart() {
-  await agent.ended();
-  await agent.start().ready();
-}
-
 // ---- Proxies, which can kill -----------------------------------------------------------------------
 
-/** What is wanted next: {point, id, done}. */
+/** What is wanted next: {point, id, done}, and how far it has come. */
 let trap;
 
 function spring() {
@@ -110,44 +105,70 @@ function spring() {
 }
 
 /**
- * Looks at what goes by: returns whether it may pass. `from` is 'agent', 'controller' or 'relay'; `to` likewise.
- * A modify leaves only when the ledger says "sent", so the first thing that leaves for the controller after that is it.
+ * A point of a request: the n-th thing that goes `from` there `to` here while the ledger says `state` of it. The agent
+ * is killed before that arrives; where `passes`, just after it went on, or within so many ms (`later`).
+ *
+ * A modify leaves only when the ledger says "sent", so the first thing that leaves for the controller then is it, and
+ * the first that comes back is the answer.
  */
+const point = (name, from, to, state, { n = 1, passes = false, later = 0 } = {}) => ({ name, from, to, state, n, passes, later });
+
+const toController = (name, n, more) => point(name, 'agent', 'controller', 'sent', { n, ...more });
+const fromController = (name, n, more) => point(name, 'controller', 'agent', 'sent', { n, ...more });
+
+const POINTS = [
+  point('after begin', 'agent', 'controller', 'received'),
+  toController('after mark-sent', 1),
+  toController('after the modify left', 1, { passes: true }),
+  fromController('before the answer of the directory came', 1),
+  fromController('after the answer of the directory came', 1, { passes: true, later: 2 }),
+  point('after finish', 'agent', 'relay', 'done'),
+  point('after the answer left', 'agent', 'relay', 'done', { passes: true }),
+];
+
+// The password is set, then its date is looked at, then it is made to end.
+const POINTS_OF_MUST_CHANGE = [
+  toController('before the look at the date', 2),
+  toController('before the second modify', 3),
+  toController('after the second modify left', 3, { passes: true }),
+  fromController('before the answer to the second modify came', 3),
+  fromController('after the answer to the second modify came', 3, { passes: true, later: 2 }),
+];
+
+// Asked again, an agent looks for the account, its groups, what was done, and whether the password is the new one.
+const POINTS_OF_SETTLING = [1, 2, 3, 4].map((n) => toController(`while it finds out, before its question ${n}`, n));
+
+/** Looks at what goes by: returns whether it may pass. `from` and `to` are 'agent', 'controller' or 'relay'. */
 function mayPass(from, to) {
   if (!trap || !agent.isRunning) return true;
   const { point, id } = trap;
-  const state = ledgerState(id);
-
-  if (from === 'agent' && to === 'controller') {
-    if (state === 'sent' && !trap.modifyLeft) {
-      trap.modifyLeft = true;
-      if (point === 'after mark-sent') return spring(), false;
-      if (point === 'after the modify left') return setImmediate(spring), true;
-    }
-    if (point === 'after begin' && state === 'received') return spring(), false;
-  }
-  if (from === 'controller' && trap.modifyLeft) {
-    if (point === 'before the answer of the directory came') return spring(), false;
-    if (point === 'after the answer of the directory came') return setTimeout(() => trap && spring(), 2 * random()), true;
-  }
-  if (to === 'relay' && state === 'done') {
-    if (point === 'after finish') return spring(), false;
-    if (point === 'after the answer left') return setImmediate(() => trap && spring()), true;
-  }
+  if (point.from !== from || point.to !== to || ledgerState(id) !== point.state) return true;
+  // Only what the modify is answered with.
+  if (from === 'controller' && !trap.modifyLeft) return true;
+  trap.seen = (trap.seen ?? 0) + 1;
+  if (trap.seen !== point.n) return true;
+  if (!point.passes) return spring(), false;
+  const sprung = trap;
+  const late = () => trap === sprung && spring();
+  if (point.later) setTimeout(late, point.later * random());
+  else setImmediate(late);
   return true;
 }
 
-const POINTS = [
-  'after begin', 'after mark-sent', 'after the modify left', 'before the answer of the directory came',
-  'after the answer of the directory came', 'after finish', 'after the answer left',
-];
+/** For the answers, which are counted from the modify on. */
+function noteModify(from, to) {
+  if (trap && from === 'agent' && to === 'controller' && ledgerState(trap.id) === 'sent') trap.modifyLeft = true;
+}
 
 function proxy(name, host, port, ownPort) {
   const server = net.createServer((inner) => {
     const outer = net.connect(port, host);
     for (const [a, b, from, to] of [[inner, outer, 'agent', name], [outer, inner, name, 'agent']]) {
       a.setNoDelay(true);
-      a.on('data', (data) => mayPass(from, to) && b.write(data));
+      a.on('data', (data) => {
+        noteModify(from, to);
+        if (mayPass(from, to)) b.write(data);
+      });
       a.on('end', () => b.end());
       a.on('error', () => b.end());
     }
@@ -165,30 +186,55 @@ let authorization;
 class Portal {
   told = env.WRITEBACK_LAB_USER_PASSWORD; // the last password told as set
   toldDate = undefined;
+  mustChange = false; // told with it
   maybe = []; // not told of, and asked for after that one
   successes = 0;
   unknown = 0;
+  unlocks = 0;
   refused = [];
   repetitions = 0;
+  gate = undefined; // what it waits for before it asks again, until open()
 
-  constructor(name) {
+  constructor(name, own) {
     this.name = name;
+    this.own = own;
     this.before = Number(look(name, 'msDS-KeyVersionNumber')['msDS-KeyVersionNumber']);
   }
 
-  payload() {
-    // One in six is refused by the domain's policy.
-    const password = random() < 1 / 6 ? `x${Math.floor(random() * 1000)}` : `Ab1!${randomUUID()}`;
+  /** A request of some kind: 'reset', 'reset and must change', 'change' or 'unlock'. */
+  payload(kind, newPassword = `Ab1!${randomUUID()}`) {
+    const isOwn = kind === 'change';
     return {
-      ...client.payload({ operation: 'reset', user: { userPrincipalName: `${this.name}@corp.example` }, newPassword: password }),
+      ...client.payload({
+        operation: kind === 'reset and must change' ? 'reset' : kind,
+        user: { userPrincipalName: `${this.name}@corp.example` },
+        newPassword: kind === 'unlock' ? undefined : newPassword,
+        currentPassword: isOwn ? this.told : undefined,
+        forceChangePasswordNextSignIn: kind === 'reset and must change' ? true : undefined,
+      }),
       exp: Math.floor(Date.now() / 1000) + 500,
-      authorization,
+      authorization: isOwn ? this.own : authorization,
     };
   }
 
+  /** One of each kind now and then; one in six is refused by the domain's policy. */
+  somePayload() {
+    const kind = ['reset', 'reset', 'reset', 'change', 'reset and must change', 'unlock'][Math.floor(6 * random())];
+    const canChange = this.maybe.length === 0;
+    const isBad = random() < 1 / 6;
+    return this.payload(kind === 'change' && !canChange ? 'reset' : kind,
+      isBad ? `x${Math.floor(random() * 1000)}` : undefined);
+  }
+
+  lockOut() {
+    for (let i = 0; i < 5; i++) bind(this.name, 'wrong');
+    assert.equal(bind(this.name, 'wrong'), '775');
+  }
+
   /** Sends until there is an answer, and remembers it. */
-  async ask(payload = this.payload()) {
+  async ask(payload = this.somePayload()) {
     for (const end = Date.now() + PATIENCE; ; this.repetitions++) {
+      await this.gate;
       const answer = await this.#send(payload);
       if (answer) return this.#remember(payload, answer);
       assert.ok(Date.now() < end, `${payload.jti} of ${this.name} got no answer`);
@@ -207,12 +253,16 @@ class Portal {
     }
   }
 
-  #remember({ jti, newPassword }, { status, json }) {
-    if (status === 200) {
-      Object.assign(this, { told: newPassword, toldDate: json.passwordLastSet, maybe: [] });
+  #remember({ jti, operation, newPassword }, { status, json }) {
+    if (status === 200 && operation === 'unlock') {
+      this.unlocks++;
+    } else if (status === 200) {
+      Object.assign(this, {
+        told: newPassword, toldDate: json.passwordLastSet, mustChange: json.mustChangeAtNextSignIn ?? false, maybe: [],
+      });
       this.successes++;
     } else if (json.code === 'OutcomeUnknown') {
-      this.maybe.push(newPassword);
+      if (newPassword) this.maybe.push(newPassword);
       this.unknown++;
     } else {
       assert.equal(json.code, 'ADPasswordPolicyError', `${jti} of ${this.name}: ${JSON.stringify(json)}`);
@@ -226,16 +276,21 @@ class Portal {
     const found = [];
     const attributes = look(this.name, 'msDS-KeyVersionNumber', 'pwdLastSet');
     const effects = Number(attributes['msDS-KeyVersionNumber']) - this.before;
+    const mustChange = attributes.pwdLastSet === '0';
     const date = new Date(Number(BigInt(attributes.pwdLastSet) / 10_000n - 11_644_473_600_000n));
-    const [inForce] = [this.told, ...this.maybe].filter((password) => bind(this.name, password) === 'yes');
+    // 773: it is the password, and has to be changed.
+    const isIt = (password) => ['yes', '773'].includes(bind(this.name, password));
+    const [inForce] = [this.told, ...this.maybe].filter(isIt);
 
     if (!inForce) found.push(`${this.name}: the password told as set is not the one in force`);
-    if (inForce === this.told && this.toldDate && Math.floor(date / 1000) !== Date.parse(this.toldDate) / 1000)
+    if (inForce === this.told && mustChange !== this.mustChange)
+      found.push(`${this.name}: told that it must be changed: ${this.mustChange}; it must: ${mustChange}`);
+    if (inForce === this.told && this.toldDate && !mustChange && Math.floor(date / 1000) !== Date.parse(this.toldDate) / 1000)
       found.push(`${this.name}: told as set ${this.toldDate}, set ${date.toISOString()}`);
     if (effects < this.successes || effects > this.successes + this.unknown)
       found.push(`${this.name}: ${this.successes} told as set, ${this.unknown} not told, ${effects} effects`);
     for (const password of this.refused)
-      if (bind(this.name, password) === 'yes') found.push(`${this.name}: a password told as refused is in force`);
+      if (isIt(password)) found.push(`${this.name}: a password told as refused is in force`);
     return found;
   }
 }
@@ -246,7 +301,7 @@ const portals = [];
 function assertNoDifference() {
   assert.deepEqual(portals.flatMap((portal) => portal.differences()), []);
   const sum = (of) => portals.reduce((n, portal) => n + of(portal), 0);
-  console.log(`# ${kills} kills; ${sum((p) => p.successes)} told as set, ${sum((p) => p.refused.length)} as refused, ` +
+  console.log(`# ${kills} kills; ${sum((p) => p.successes)} told as set, ${sum((p) => p.unlocks)} as unlocked, ${sum((p) => p.refused.length)} as refused, ` +
     `${sum((p) => p.unknown)} not told; ${sum((p) => p.repetitions)} repetitions; seed ${options.seed}`);
 }
 
@@ -269,7 +324,10 @@ before(async () => {
   await agent.start().ready();
   encryptionKey = (await client.keys()).keys.find(({ use }) => use === 'enc');
   authorization = await client.token(PASSWORD_ADMINISTRATOR);
-  for (let i = 1; i <= USERS; i++) portals.push(new Portal(`user${String(i).padStart(4, '0')}`));
+  for (let i = 1; i <= USERS; i++) {
+    const name = `user${String(i).padStart(4, '0')}`;
+    portals.push(new Portal(name, await client.token({ wids: [], upn: `${name}@corp.example` })));
+  }
 });
 
 after(async () => {
@@ -279,16 +337,32 @@ after(async () => {
   setTimeout(() => process.exit(), 100).unref();
 });
 
-for (const point of POINTS)
-  test(`killed ${point}: one effect, one answer`, async () => {
+/** Asks, and has the agent killed at each of the points in turn, of which all but the first are of the repetitions. */
+async function askAndKill(portal, payload, points) {
+  let asked;
+  for (const point of points) {
+    const killed = new Promise((done) => { trap = { point, id: payload.jti, done }; });
+    if (asked) portal.open();
+    else asked = portal.ask(payload);
+    await Promise.race([killed, asked.then(() => assert.ok(!trap, `was answered without having come by the point "${point.name}"`))]);
+    // It is not asked again before the next trap is set: what an agent says while it starts is not of the request.
+    portal.gate = new Promise((resolve) => { portal.open = resolve; });
+    await agent.ended();
+    await agent.start().ready();
+  }
+  portal.open();
+  return asked;
+}
+
+let turns = 0;
+function killedAt(kind, points) {
+  test(`${kind}, killed ${points.map(({ name }) => name).join(', and again ')}: one effect, one answer`, async () => {
     for (let i = 0; i < Number(options.rounds); i++) {
-      const portal = portals[i % portals.length];
-      const payload = { ...portal.payload(), newPassword: `Ab1!${randomUUID()}` };
-      const killed = new Promise((done) => { trap = { point, id: payload.jti, done }; });
-      const asked = portal.ask(payload);
-      await Promise.race([killed, asked.then(() => assert.ok(!trap, 'was answered without having come by this point'))]);
-      await restart();
-      const first = await asked;
+      const portal = portals[turns++ % portals.length];
+      if (kind === 'unlock') portal.lockOut();
+      const payload = portal.payload(kind);
+      const first = await askAndKill(portal, payload, points);
+      if (kind === 'unlock' && first.status === 200) assert.notEqual(bind(portal.name, portal.told), '775');
 
       // Once more, and at the same time once more: whatever was told is told again.
       if (first.status === 503) continue;
@@ -298,6 +372,14 @@ for (const point of POINTS)
     }
     assertNoDifference();
   });
+}
+
+const [, , MODIFY_LEFT] = POINTS;
+for (const kind of ['reset', 'reset and must change', 'change', 'unlock'])
+  for (const point of POINTS) killedAt(kind, [point]);
+for (const point of POINTS_OF_MUST_CHANGE) killedAt('reset and must change', [point]);
+for (const kind of ['reset', 'change', 'unlock'])
+  for (const point of POINTS_OF_SETTLING.slice(0, kind === 'unlock' ? 3 : 4)) killedAt(kind, [MODIFY_LEFT, point]);
 
 test('killed at random instants under load: zero differences', async () => {
   let stopping = false;
@@ -307,7 +389,8 @@ test('killed at random instants under load: zero differences', async () => {
   for (let i = 0; i < Number(options.kills); i++) {
     await Promise.race([sleep(400 * random()), ...work]);
     kill();
-    await restart();
+    await agent.ended();
+    await agent.start().ready();
   }
   stopping = true;
   await Promise.all(work);
