@@ -22,7 +22,7 @@ static void refuse(const api *a, relay_request *q, outcome o, const char *reason
     (void) snprintf(status, sizeof(status), "%d", outcome_get(o)->http);
     log_event(o, {"WRITEBACK_OUTCOME", outcome_get(o)->name}, {"WRITEBACK_STATUS", status},
               {"WRITEBACK_TARGET", relay_request_path(q)},
-              {"WRITEBACK_ALLOW", o == OUTCOME_METHOD_NOT_ALLOWED ? header->value : NULL},
+              {"WRITEBACK_ALLOW", header && o == OUTCOME_METHOD_NOT_ALLOWED ? header->value : NULL},
               {"WRITEBACK_REASON", reason}, {"WRITEBACK_RELAY", relay_request_relay_name(q)},
               {"WRITEBACK_TRACKING_ID", relay_request_tracking_id(q)});
     respond_with_receipt(q, a->keys, NULL, outcome_get(o)->http, PROBLEM_CONTENT_TYPE, header,
