@@ -144,6 +144,11 @@ static void note_figures(controller *c) {
     warn_of_expiry(c);
 }
 
+static void note_clock(controller *c, clock_reading theirs) {
+    if (theirs.date > 0)
+        c->status.clock = theirs;
+}
+
 static void become_usable(controller *c) {
     const char *hints = survey_get(c->survey)->policy_hints;
     bool is_news = c->status.state != CONTROLLER_USABLE || c->status.has_policy_hints != !!hints;
@@ -278,6 +283,7 @@ static void on_surveyed(outcome o, const char *problem, void *userdata) {
 
     survey_free(c->survey);
     c->survey = TAKE_PTR(c->surveying);
+    note_clock(c, found->clock);
     if (found->site)
         domain_set_site(c->domain, found->site);
     open_writes(c);
@@ -309,6 +315,7 @@ static void on_alive(session *s, void *userdata) {
 
     if (s == c->searches) {
         c->is_suspect = false;
+        note_clock(c, session_peer_clock(s));
         note_figures(c);
         tell_domain(c);
     } else if (c->phase == PHASE_OPENING)

@@ -10,6 +10,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/outcome.h"
 #include "agent/base/secret.h"
 
@@ -75,8 +76,9 @@ typedef struct controller_status {
     outcome outcome; /* the same as a word: OUTCOME_AD_NOT_REACHABLE, OUTCOME_AD_CONFIGURATION … */
     bool is_account_refused; /* it, or another one before it, refuses the agent's account */
     bool has_policy_hints;
-    usec_t not_after; /* of its certificate, CLOCK_REALTIME; 0: unknown */
-    usec_t latency;   /* of the last answer; 0: none */
+    usec_t not_after;    /* of its certificate, CLOCK_REALTIME; 0: unknown */
+    usec_t latency;      /* of the last answer; 0: none */
+    clock_reading clock; /* the controller's */
 } controller_status;
 
 typedef void (*directory_state_fn)(directory *d, void *userdata);

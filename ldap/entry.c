@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/types.h>
 
+#include "agent/base/clock.h"
+
 /* 1601-01-01 to 1970-01-01, in units of 100 ns. */
 #define UNIX_EPOCH INT64_C(116444736000000000)
 
@@ -106,6 +108,13 @@ usec_t entry_date(entry e, const char *attribute) {
     int64_t n = entry_integer(e, attribute, 0);
 
     return n > UNIX_EPOCH && n != INT64_MAX ? (usec_t) (n - UNIX_EPOCH) / 10 : 0;
+}
+
+usec_t entry_time(entry e, const char *attribute) {
+    _cleanup_free_ char *text = entry_text(e, attribute);
+    usec_t date;
+
+    return text && utc_parse(text, &date) == 0 ? date : 0;
 }
 
 usec_t entry_span(entry e, const char *attribute) {

@@ -40,6 +40,9 @@ int64_t entry_integer(entry e, const char *attribute, int64_t otherwise);
  */
 usec_t entry_date(entry e, const char *attribute);
 
+/* A date as LDAP writes it (Generalized Time), CLOCK_REALTIME; 0 where it is none. */
+usec_t entry_time(entry e, const char *attribute);
+
 /* A span of time as AD keeps it (100 ns, negative); 0 where there is none. */
 usec_t entry_span(entry e, const char *attribute);
 

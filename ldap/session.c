@@ -7,6 +7,7 @@
 #include "agent/base/clock.h"
 #include "ldap/answer.h"
 #include "ldap/domain.h"
+#include "ldap/entry.h"
 #include "ldap/text.h"
 
 /* AD closes what is idle for fifteen minutes; and a controller that froze should be noticed before
@@ -39,6 +40,7 @@ struct session {
     usec_t renew_at; /* CLOCK_MONOTONIC; 0: it has no end of its own */
     char *refusal;
     bool was_held_back, is_unknown_there;
+    clock_reading clock;
 };
 
 static void on_lost(outcome o, const char *reason, void *userdata) {
@@ -85,6 +87,8 @@ static void on_alive(const connection_answer *answer, void *userdata) {
     if (answer->result != LDAP_SUCCESS)
         return connection_fail(s->connection, OUTCOME_AD_NOT_REACHABLE,
                                "answers no longer, though it is connected");
+    if (answer->n_entries == 1)
+        s->clock = clock_read(entry_time((entry){answer->ld, answer->entries[0]}, "currentTime"));
     look_later(s);
     s->events->alive(s, s->userdata);
 }
@@ -288,4 +292,9 @@ bool session_was_held_back(const session *s) {
 bool session_is_unknown_there(const session *s) {
     assert(s);
     return s->is_unknown_there;
+}
+
+clock_reading session_peer_clock(const session *s) {
+    assert(s);
+    return s->clock;
 }

@@ -8,6 +8,7 @@
  * gives itself up before its tickets end, when nobody waits for an answer. A session is lost once
  * and never revived. Nothing here logs. */
 
+#include "agent/base/clock.h"
 #include "ldap/connection.h"
 
 typedef struct domain domain;
@@ -58,6 +59,9 @@ bool session_was_held_back(const session *s);
 /* Whether the controller refused the account because it cannot check it: a read-only one that does
  * not hold the account's secret. */
 bool session_is_unknown_there(const session *s);
+
+/* What the controller's clock said when it was asked last whether it still answers. */
+clock_reading session_peer_clock(const session *s);
 
 /* Asks it now whether it still answers. */
 void session_probe(session *s);

@@ -240,6 +240,7 @@ static void on_root(const connection_answer *answer, void *userdata) {
         return refuse_answer(s, "its root", answer);
 
     e = (entry){answer->ld, answer->entries[0]};
+    s->result.clock = clock_read(entry_time(e, "currentTime"));
     s->result.naming_context = entry_text(e, "defaultNamingContext");
     s->service = entry_text(e, "dsServiceName");
     s->configuration = entry_text(e, "configurationNamingContext");
@@ -264,9 +265,15 @@ static void on_root(const connection_answer *answer, void *userdata) {
 
 int survey_new(connection *c, const survey_questions *questions, survey_done_fn done,
                void *userdata, survey **ret) {
-    static const char *const attributes[] = {
-        "defaultNamingContext",  "configurationNamingContext", "dsServiceName", "isSynchronized",
-        "supportedCapabilities", "supportedControl",           "tokenGroups",   NULL};
+    static const char *const attributes[] = {"defaultNamingContext",
+                                             "configurationNamingContext",
+                                             "dsServiceName",
+                                             "isSynchronized",
+                                             "supportedCapabilities",
+                                             "supportedControl",
+                                             "tokenGroups",
+                                             "currentTime",
+                                             NULL};
     _cleanup_(survey_freep) survey *s = NULL;
     place_use use;
     size_t n = 0;

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/outcome.h"
 #include "ldap/connection.h"
 #include "ldap/identity.h"
@@ -29,6 +30,7 @@ typedef struct place {
 
 /* What was found; the survey's. */
 typedef struct survey_result {
+    clock_reading clock;      /* the controller's */
     char *naming_context;     /* of the domain */
     const char *policy_hints; /* OID of the control; NULL: the controller has none */
     bool is_read_only;

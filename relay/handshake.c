@@ -11,6 +11,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "agent/base/curl_glue.h"
 #include "agent/base/encoding.h"
 
 /* Unacknowledged data for this long means that the peer is gone. */
@@ -282,6 +283,7 @@ int handshake_finish(handshake *h, CURL *easy, CURLcode result, char **ret_why, 
     (void) curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
     forget_headers(h);
 
+    h->clock = curl_glue_peer_clock(easy);
     (void) curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     *ret_status = h->answer[0] ? (int) status : 0;
     *ret_why = NULL;

@@ -8,6 +8,7 @@
 #include <curl/curl.h>
 #include <stdbool.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/secret.h"
 
 /* TCP, TLS and Upgrade together. */
@@ -30,6 +31,7 @@ typedef struct handshake {
     bool accepted, unwanted;           /* the answer has the accept; has something not asked for */
     char answer[512];                  /* the status line behind "HTTP/1.1 " */
     char tracking_id[TRACKING_ID_MAX]; /* "" where the relay named none */
+    clock_reading clock;               /* the relay's, by its answer */
     char error[CURL_ERROR_SIZE];
 } handshake;
 

@@ -225,6 +225,11 @@ static _printf_(2, 3) void fail_fetch(issuer *i, const char *format, ...) {
 
 /* True where a body came that may be read; else the fetch is ended. */
 static bool is_answered(issuer *i, const char *what, const char *error, long status) {
+    clock_reading theirs = http_fetch_clock(i->request);
+
+    i->request = NULL;
+    if (theirs.date > 0)
+        i->status.clock = theirs;
     if (error)
         fail_fetch(i, "%s: %s", what, error);
     else if (status >= 300 && status < 400)
@@ -253,7 +258,6 @@ static void on_keys(const char *error, long status, const char *body, size_t siz
     const char *why = "out of memory";
     json_t *keys;
 
-    i->request = NULL;
     if (!is_answered(i, "keys", error, status))
         return;
 
@@ -275,7 +279,6 @@ static void on_metadata(const char *error, long status, const char *body, size_t
     char buffer[QUOTE_MAX];
     int r;
 
-    i->request = NULL;
     if (!is_answered(i, "metadata", error, status))
         return;
 

@@ -124,9 +124,17 @@ static void drop_channel(relay *r) {
     disarm(r->renewal);
 }
 
+static void note_clock(relay *r) {
+    clock_reading theirs = r->channel ? websocket_peer_clock(r->channel) : (clock_reading){0};
+
+    if (theirs.date > 0)
+        r->status.clock = theirs;
+}
+
 static void on_open(const char *tracking_id, void *userdata) {
     relay *r = userdata;
 
+    note_clock(r);
     r->opened = now_monotonic();
     if (r->channel_number++ > 0)
         r->status.reconnects++;
@@ -160,6 +168,7 @@ static void on_end(const websocket_end *how, void *userdata) {
         .up = was_open ? now_monotonic() - r->opened : 0,
     };
 
+    note_clock(r);
     drop_channel(r);
     if (r->status.state == RELAY_STOPPED)
         return;

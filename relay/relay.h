@@ -72,6 +72,7 @@ typedef struct relay_status {
     unsigned reconnects;   /* how often it came back since the start */
     usec_t last_heartbeat; /* CLOCK_REALTIME of the last frame from the relay; 0: none */
     usec_t latency;        /* of the last PING; 0: none yet */
+    clock_reading clock;   /* the relay's, when it was connected to last */
 } relay_status;
 
 /* A request that arrived whole (body read to its end). It must be answered exactly once with
@@ -304,8 +305,9 @@ bool token_claims_has_scope(const token_claims *c, const char *scope);        /*
 /* Keys known or not, for health. */
 typedef struct issuer_status {
     bool has_keys;
-    usec_t fetched;     /* CLOCK_REALTIME of the last successful fetch; 0: never */
-    const char *reason; /* why the last fetch failed; NULL where it did not */
+    usec_t fetched;      /* CLOCK_REALTIME of the last successful fetch; 0: never */
+    const char *reason;  /* why the last fetch failed; NULL where it did not */
+    clock_reading clock; /* the issuer's, at the last answer */
 } issuer_status;
 
 typedef void (*issuer_state_fn)(const issuer_status *status, void *userdata);

@@ -557,3 +557,8 @@ int websocket_open(sd_event *event, curl_glue *glue, const websocket_options *op
     *ret = TAKE_PTR(ws);
     return 0;
 }
+
+clock_reading websocket_peer_clock(const websocket *ws) {
+    assert(ws);
+    return ws->handshake.clock;
+}

@@ -63,6 +63,9 @@ websocket *websocket_free(websocket *ws);
 int websocket_send(websocket *ws, const char *text, size_t text_size, const void *body,
                    size_t body_size, frame_sent_fn sent, void *userdata);
 
+/* What the relay's clock said in its answer to the Upgrade, whether it accepted or refused it. */
+clock_reading websocket_peer_clock(const websocket *ws);
+
 /* Sends CLOSE behind all that waits, and waits 2 s for the peer's. */
 void websocket_close(websocket *ws, unsigned code, const char *reason);
 

@@ -24,6 +24,10 @@ usec_t now_realtime(void) {
     return read_clock(CLOCK_REALTIME);
 }
 
+usec_t now_boottime(void) {
+    return read_clock(CLOCK_BOOTTIME);
+}
+
 int usec_parse(const char *text, usec_t *ret) {
     static const struct {
         const char *name;
@@ -62,4 +66,38 @@ const char *rfc3339_utc(usec_t realtime, char buffer[static RFC3339_MAX]) {
     if (!gmtime_r(&seconds, &tm) || strftime(buffer, RFC3339_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
         buffer[0] = '\0';
     return buffer;
+}
+
+int utc_parse(const char *text, usec_t *ret) {
+    static const char *const formats[] = {"%Y-%m-%dT%H:%M:%S", "%Y%m%d%H%M%S"};
+
+    assert(text);
+    assert(ret);
+
+    for (size_t i = 0; i < ELEMENTSOF(formats); i++) {
+        struct tm tm = {0};
+        const char *rest = strptime(text, formats[i], &tm);
+        time_t seconds;
+
+        if (!rest)
+            continue;
+        if (*rest == '.')
+            rest += 1 + strspn(rest + 1, "0123456789");
+        seconds = timegm(&tm);
+        if (strcmp(rest, "Z") != 0 || seconds < 0)
+            return -EINVAL;
+
+        *ret = (usec_t) seconds * USEC_PER_SEC;
+        return 0;
+    }
+    return -EINVAL;
+}
+
+clock_reading clock_read(usec_t date) {
+    return date == 0 ? (clock_reading){0} : (clock_reading){.date = date, .at = now_boottime()};
+}
+
+int64_t clock_ahead(const clock_reading *theirs, usec_t realtime, usec_t boottime) {
+    assert(theirs);
+    return (int64_t) realtime - (int64_t) (theirs->date + (boottime - theirs->at));
 }

@@ -249,3 +249,17 @@ void curl_glue_remove(curl_glue *g, CURL *easy) {
     (void) curl_easy_setopt(easy, CURLOPT_PRIVATE, NULL);
     free(t);
 }
+
+clock_reading curl_glue_peer_clock(CURL *easy) {
+    struct curl_header *header;
+    time_t date;
+
+    assert(easy);
+
+    /* An accepted Upgrade is an answer of the 1xx range. */
+    if (curl_easy_header(easy, "Date", 0, CURLH_HEADER | CURLH_1XX, -1, &header) != CURLHE_OK)
+        return (clock_reading){0};
+
+    date = curl_getdate(header->value, NULL);
+    return clock_read(date > 0 ? (usec_t) date * USEC_PER_SEC : 0);
+}

@@ -7,7 +7,7 @@
 #include <curl/curl.h>
 #include <systemd/sd-event.h>
 
-#include "agent/base/macro.h"
+#include "agent/base/clock.h"
 
 typedef struct curl_glue curl_glue;
 
@@ -34,5 +34,10 @@ int curl_glue_add(curl_glue *g, CURL *easy, curl_glue_done_fn done, void *userda
 /* Ends the transfer if it has not ended and takes the handle out; closes its connection if it was a
  * CONNECT_ONLY one. `done` is not called any more. The handle stays the caller's. */
 void curl_glue_remove(curl_glue *g, CURL *easy);
+
+/* The peer's clock, by the Date (RFC 9110 section 6.6.1) of its last answer. To be called as soon
+ * as the transfer has ended: what it is off by then is a second, and the time that the answer took.
+ */
+clock_reading curl_glue_peer_clock(CURL *easy);
 
 DEFINE_CLEANUP(curl_glue *, curl_glue_free);

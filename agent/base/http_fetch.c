@@ -125,14 +125,32 @@ static CURLcode set_options(http_fetch *f, const http_fetch_options *o) {
     return r;
 }
 
-static int set_content_type(http_fetch *f, const char *content_type) {
+/* Copies stand in memory that is wiped when it is freed (agent/base/wipe.c). */
+static int add_header(http_fetch *f, const char *name, const char *value) {
     _cleanup_free_ char *header = NULL;
+    struct curl_slist *longer;
 
-    if (asprintf(&header, "Content-Type: %s", content_type) < 0)
+    if (asprintf(&header, "%s: %s", name, value) < 0) {
+        header = NULL;
+        return -ENOMEM;
+    }
+
+    longer = curl_slist_append(f->headers, header);
+    if (!longer)
         return -ENOMEM;
 
-    f->headers = curl_slist_append(NULL, header);
-    return f->headers ? 0 : -ENOMEM;
+    f->headers = longer;
+    return 0;
+}
+
+static int add_bearer(http_fetch *f, const secret *token) {
+    _cleanup_free_ char *value = NULL;
+
+    if (asprintf(&value, "Bearer %s", secret_data(token)) < 0) {
+        value = NULL;
+        return -ENOMEM;
+    }
+    return add_header(f, "Authorization", value);
 }
 
 int http_fetch_start(curl_glue *glue, const http_fetch_options *options, http_fetch_done_fn done,
@@ -158,7 +176,12 @@ int http_fetch_start(curl_glue *glue, const http_fetch_options *options, http_fe
         return -ENOMEM;
 
     if (options->body && options->content_type) {
-        r = set_content_type(f, options->content_type);
+        r = add_header(f, "Content-Type", options->content_type);
+        if (r < 0)
+            return r;
+    }
+    if (options->bearer) {
+        r = add_bearer(f, options->bearer);
         if (r < 0)
             return r;
     }
@@ -174,6 +197,22 @@ int http_fetch_start(curl_glue *glue, const http_fetch_options *options, http_fe
     f->glue = glue;
     *ret = TAKE_PTR(f);
     return 0;
+}
+
+usec_t http_fetch_retry_after(const http_fetch *f) {
+    curl_off_t seconds = 0;
+
+    assert(f);
+
+    /* Where it names a date, libcurl has counted the seconds until then. */
+    if (curl_easy_getinfo(f->easy, CURLINFO_RETRY_AFTER, &seconds) != CURLE_OK || seconds <= 0)
+        return 0;
+    return (usec_t) seconds * USEC_PER_SEC;
+}
+
+clock_reading http_fetch_clock(const http_fetch *f) {
+    assert(f);
+    return curl_glue_peer_clock(f->easy);
 }
 
 http_fetch *http_fetch_free(http_fetch *f) {

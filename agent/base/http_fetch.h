@@ -2,10 +2,11 @@
 #pragma once
 
 /* One HTTPS request on the loop: GET, or POST of a small body. For issuers' metadata and keys,
- * reports. HTTPS only, no redirects, TLS 1.2 at least, certificate and name verified. Nothing here
- * logs. */
+ * reports, Microsoft Graph. HTTPS only, no redirects, TLS 1.2 at least, certificate and name
+ * verified. Nothing here logs. */
 
 #include "agent/base/curl_glue.h"
+#include "agent/base/secret.h"
 
 typedef struct http_fetch http_fetch;
 
@@ -15,6 +16,7 @@ typedef struct http_fetch_options {
     const char *proxy;        /* NULL: none; the environment's proxies are never used */
     const char *content_type; /* of `body`; NULL: GET */
     const char *body;         /* NUL-terminated, copied; NULL: GET */
+    const secret *bearer;     /* access token for Authorization: Bearer, copied; NULL: none */
     size_t limit;             /* of the answer's body, bytes */
     usec_t timeout;           /* for the whole */
 } http_fetch_options;
@@ -29,6 +31,11 @@ typedef void (*http_fetch_done_fn)(const char *error, long status, const char *b
  */
 int http_fetch_start(curl_glue *glue, const http_fetch_options *options, http_fetch_done_fn done,
                      void *userdata, http_fetch **ret);
+
+/* Of the answer, while `done` runs: how long the server asks to wait (Retry-After; 0: it does not),
+ * and what its clock says. Nothing, where no answer came. */
+usec_t http_fetch_retry_after(const http_fetch *f);
+clock_reading http_fetch_clock(const http_fetch *f);
 
 /* Cancels; `done` is not called. Takes NULL, returns NULL. */
 http_fetch *http_fetch_free(http_fetch *f);

@@ -5,7 +5,7 @@
 //
 //   {"answer": PATH, "status": 200, "headers": {}, "body": TEXT | "size": BYTES}   what PATH answers
 //   {"count": PATH}     how often it was asked for
-//   {"last": PATH}      method, type and body of the last request
+//   {"last": PATH}      method, type, authorization and body of the last request
 //   {"hold": BOOLEAN}   whether requests wait for their answer
 //   {"up": BOOLEAN}     whether anybody listens
 //   {"proxy": STATUS}   what the proxy answers; 200: it connects
@@ -31,6 +31,7 @@ function onRequest(request, response) {
     counts.set(request.url, (counts.get(request.url) ?? 0) + 1);
     lasts.set(request.url, {
       method: request.method, type: request.headers['content-type'] ?? null,
+      authorization: request.headers.authorization ?? null,
       body: Buffer.concat(chunks).toString(),
     });
     if (held) held.push(() => answer(request, response));
@@ -54,6 +55,7 @@ proxy.on('connect', (request, client) => {
     return;
   }
   counts.set('proxy', (counts.get('proxy') ?? 0) + 1);
+  lasts.set('proxy', { method: request.method, authorization: request.headers.authorization ?? null });
   const upstream = net.connect(port, '127.0.0.1', () => {
     client.write('HTTP/1.1 200 OK\r\n\r\n');
     upstream.pipe(client).pipe(upstream);

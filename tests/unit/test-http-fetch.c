@@ -27,6 +27,8 @@ typedef struct result {
     char *error, *body;
     size_t size;
     long status;
+    usec_t retry_after;
+    clock_reading clock;
     http_fetch *fetch;
     bool frees_itself;
 } result;
@@ -61,6 +63,8 @@ static void on_done(const char *error, long status, const char *body, size_t siz
     r->status = status;
     r->body = strndup(body, size);
     r->size = size;
+    r->retry_after = http_fetch_retry_after(r->fetch);
+    r->clock = http_fetch_clock(r->fetch);
     if (r->frees_itself)
         r->fetch = http_fetch_free(r->fetch);
 }
@@ -136,6 +140,54 @@ static void body_is_posted(void **state) {
     assert_string_equal(json_get_string(last, "method"), "POST");
     assert_string_equal(json_get_string(last, "type"), "application/health+json");
     assert_string_equal(json_get_string(last, "body"), "{\"status\":\"pass\"}");
+}
+
+static void a_token_is_sent_and_to_the_server_alone(void **state) {
+    _cleanup_free_ char *url = https_server_url("/token"), *proxy = https_server_proxy();
+    _cleanup_(json_freep) json_t *direct = NULL, *by_proxy = NULL, *without = NULL;
+    _cleanup_(secret_freep) secret *token = NULL;
+
+    (void) state;
+
+    assert_int_equal(secret_new("abc.def", 7, &token), 0);
+    https_server_answer("/token", 200, "");
+    assert_answered(fetch_with((http_fetch_options){.url = url, .bearer = token}), 200, "");
+    direct = https_server_order("{s:s}", "last", "/token");
+    assert_string_equal(json_get_string(direct, "authorization"), "Bearer abc.def");
+
+    assert_answered(fetch_with((http_fetch_options){.url = url}), 200, "");
+    without = https_server_order("{s:s}", "last", "/token");
+    assert_null(json_get_string(without, "authorization"));
+
+    https_server_set_up(false);
+    https_server_set_up(true);
+    assert_answered(fetch_with((http_fetch_options){.url = url, .bearer = token, .proxy = proxy}),
+                    200, "");
+    by_proxy = https_server_order("{s:s}", "last", "proxy");
+    assert_null(json_get_string(by_proxy, "authorization"));
+}
+
+static void what_the_server_says_of_time_is_told(void **state) {
+    _cleanup_free_ char *url = https_server_url("/busy");
+    result r;
+
+    (void) state;
+
+    json_decref(https_server_order("{s:s, s:i, s:{s:s, s:s}}", "answer", "/busy", "status", 503,
+                                   "headers", "Retry-After", "17", "Date",
+                                   "Tue, 14 Nov 2023 22:13:20 GMT"));
+    r = fetch_with((http_fetch_options){.url = url});
+    assert_int_equal(r.retry_after, 17 * USEC_PER_SEC);
+    assert_int_equal(r.clock.date, UINT64_C(1700000000) * USEC_PER_SEC);
+    assert_true(r.clock.at > 0 && r.clock.at <= now_boottime());
+    result_done(&r);
+
+    json_decref(https_server_order("{s:s, s:i, s:{s:s, s:s}}", "answer", "/busy", "status", 200,
+                                   "headers", "Retry-After", "soon", "Date", "nonsense"));
+    r = fetch_with((http_fetch_options){.url = url});
+    assert_int_equal(r.retry_after, 0);
+    assert_int_equal(r.clock.date, 0);
+    result_done(&r);
 }
 
 static void many_at_once_each_get_their_own(void **state) {
@@ -305,6 +357,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_of_any_status_come_back),
         cmocka_unit_test(body_is_posted),
+        cmocka_unit_test(what_the_server_says_of_time_is_told),
         cmocka_unit_test(many_at_once_each_get_their_own),
         cmocka_unit_test(body_above_the_limit_is_not_taken),
         cmocka_unit_test(redirect_is_not_followed),
@@ -314,6 +367,7 @@ int main(void) {
         cmocka_unit_test(closed_port_is_told),
         cmocka_unit_test(anything_but_https_is_refused),
         cmocka_unit_test(proxy_is_used_where_configured_and_only_there),
+        cmocka_unit_test(a_token_is_sent_and_to_the_server_alone),
         cmocka_unit_test(refusal_of_the_proxy_is_told),
         cmocka_unit_test(cancelled_fetch_says_nothing),
         cmocka_unit_test(fetch_may_be_freed_when_it_is_done),
