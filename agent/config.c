@@ -169,7 +169,7 @@ static void read_report(config_reader *r, config_section *s) {
                     "Url=%s: expected is an https:// address", c->url);
     c->ca_file = config_get_text(r, s, "CaFile");
     c->proxy = config_get_text(r, s, "Proxy");
-    c->interval = config_get_interval(r, s, "Interval", DEFAULT_REPORT_INTERVAL);
+    c->interval = config_get_interval(r, s, "Interval", DEFAULT_REPORT_INTERVAL, "1d");
 }
 
 typedef struct section_reader {
@@ -188,6 +188,7 @@ static const section_reader section_readers[] = {
     {"Authorization", read_authorization, false, false},
     {"Health", read_health, false, false},
     {"Report", read_report, false, false},
+    {"Graph", config_read_graph, false, false},
 };
 
 static const section_reader *find_reader(const char *type) {
@@ -213,7 +214,7 @@ static void read_section(config_reader *r, config_section *s) {
         config_fail(
             r, -EINVAL, &s->place,
             "[%s] is unknown; expected are Agent, Relay, Directory, Issuer, Keys, Authorization, "
-            "Health, Report",
+            "Health, Report, Graph",
             s->type);
         return;
     }
@@ -321,6 +322,7 @@ config *config_free(config *c) {
     free(c->state_directory);
     free(c->health_listen);
     report_config_done(&c->report);
+    graph_config_done(&c->graph);
     (void) secret_free(c->keys_seal);
     free(c);
     return NULL;

@@ -3,6 +3,7 @@
 
 /* The configuration: what writebackd.conf(5) says, checked, with the credentials it names. */
 
+#include "agent/graph.h"
 #include "agent/identity.h"
 #include "agent/initiator.h"
 #include "agent/limits.h"
@@ -42,6 +43,7 @@ typedef struct config {
     usec_t keys_lifetime, keys_roll_after, keys_grace;
     secret *keys_seal; /* AGENT_KEYS_SEAL_SIZE bytes; NULL: the keys are not sealed */
     report_config report;
+    graph_config graph;
 } config;
 
 /* Reads, checks and completes the configuration; reads credentials (see credential_read()). An

@@ -38,17 +38,6 @@ static char **get_targets(config_reader *r, config_section *s, const char *key) 
     return config_get_repeated(r, s, key);
 }
 
-/* Settings that mean something with the other way of binding only. NULL-terminated. */
-static void refuse_settings(config_reader *r, config_section *s, const char *const *keys,
-                            const char *why) {
-    for (; *keys; keys++) {
-        const config_setting *setting = config_take(r, s, *keys);
-
-        if (setting)
-            config_fail(r, -EINVAL, &setting->place, "%s= contradicts %s", *keys, why);
-    }
-}
-
 /* Where it has no realm, it is the domain's own: its name in capitals. */
 static char *get_principal(config_reader *r, config_section *s) {
     char *name = config_need_text(r, s, "Principal", "the agent's account, as NAME@REALM"), *full;
@@ -100,13 +89,13 @@ static void read_account(config_reader *r, config_section *s, directory_config *
 
     d->bind_method = (directory_bind_method) config_get_choice(r, s, "BindMethod", bind_methods);
     if (d->bind_method == BIND_KERBEROS) {
-        refuse_settings(
+        config_refuse(
             r, s, of_simple,
             "BindMethod=kerberos, where the account is Principal= and its secret Keytab=");
         d->bind_dn = get_principal(r, s);
         d->keytab = get_keytab(r, s, d->bind_dn);
     } else {
-        refuse_settings(r, s, of_kerberos, "a simple bind; did you mean BindMethod=kerberos?");
+        config_refuse(r, s, of_kerberos, "a simple bind; did you mean BindMethod=kerberos?");
         d->bind_dn = config_need_text(r, s, "BindDn", "the agent's account, as DN or user@domain");
         d->bind_password = config_get_credential(r, s, "BindPasswordCredential", "bind-password");
     }

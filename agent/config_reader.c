@@ -31,6 +31,17 @@ void config_fail_for_memory(config_reader *r) {
         r->r = -ENOMEM;
 }
 
+const char *config_peek(const config_reader *r, const char *section, const char *key) {
+    for (size_t i = 0; i < r->file.n_sections; i++) {
+        const config_section *s = &r->file.sections[i];
+
+        for (size_t k = 0; strcmp(s->type, section) == 0 && k < s->n_settings; k++)
+            if (strcmp(s->settings[k].key, key) == 0 && s->settings[k].value[0])
+                return s->settings[k].value;
+    }
+    return NULL;
+}
+
 config_setting *config_take(config_reader *r, config_section *s, const char *key) {
     config_setting *found = NULL;
 
@@ -125,6 +136,15 @@ char **config_get_repeated(config_reader *r, config_section *s, const char *key)
     if (!list)
         config_fail_for_memory(r);
     return list;
+}
+
+void config_refuse(config_reader *r, config_section *s, const char *const *keys, const char *why) {
+    for (; *keys; keys++) {
+        const config_setting *setting = config_take(r, s, *keys);
+
+        if (setting && setting->value[0])
+            config_fail(r, -EINVAL, &setting->place, "%s= contradicts %s", *keys, why);
+    }
 }
 
 bool config_get_boolean(config_reader *r, config_section *s, const char *key, bool otherwise) {
@@ -229,17 +249,20 @@ usec_t config_get_duration(config_reader *r, config_section *s, const char *key,
     return duration;
 }
 
-usec_t config_get_interval(config_reader *r, config_section *s, const char *key, usec_t fallback) {
+usec_t config_get_interval(config_reader *r, config_section *s, const char *key, usec_t fallback,
+                           const char *most) {
     const config_setting *setting = config_take(r, s, key);
-    usec_t interval;
+    usec_t interval, limit = 0;
 
+    (void) usec_parse(most, &limit);
     if (!setting || setting->value[0] == '\0')
         return fallback;
     if (usec_parse(setting->value, &interval) == 0 && interval >= 10 * USEC_PER_SEC &&
-        interval <= USEC_PER_DAY)
+        interval <= limit)
         return interval;
 
     config_fail(r, -EINVAL, &setting->place,
-                "%s=%s: expected is a time between 10s and 1d, such as 5min", key, setting->value);
+                "%s=%s: expected is a time between 10s and %s, such as 5min", key, setting->value,
+                most);
     return fallback;
 }

@@ -25,6 +25,10 @@ void config_fail(config_reader *r, int error, const config_place *place, const c
     _printf_(4, 5);
 void config_fail_for_memory(config_reader *r);
 
+/* The value of a setting in another section, of which there is one at most; NULL where it is not
+ * there, or empty. Borrowed. */
+const char *config_peek(const config_reader *r, const char *section, const char *key);
+
 /* The setting, which must not stand there twice; NULL where it is not there. */
 config_setting *config_take(config_reader *r, config_section *s, const char *key);
 
@@ -44,6 +48,10 @@ char **config_get_list(config_reader *r, config_section *s, const char *key,
 char **config_get_repeated(config_reader *r, config_section *s, const char *key);
 char **config_list_free(char **list);
 
+/* Settings that mean something only where another one is not as it is; `why` says which. `keys` is
+ * NULL-terminated. */
+void config_refuse(config_reader *r, config_section *s, const char *const *keys, const char *why);
+
 /* yes or no. */
 bool config_get_boolean(config_reader *r, config_section *s, const char *key, bool otherwise);
 
@@ -60,8 +68,9 @@ secret *config_get_credential(config_reader *r, config_section *s, const char *k
 /* A span of time; see usec_parse(). */
 usec_t config_get_duration(config_reader *r, config_section *s, const char *key, usec_t fallback);
 
-/* One between 10 seconds and a day: how often something is done. */
-usec_t config_get_interval(config_reader *r, config_section *s, const char *key, usec_t fallback);
+/* One between 10 seconds and `most` ("1d"): how often something is done. */
+usec_t config_get_interval(config_reader *r, config_section *s, const char *key, usec_t fallback,
+                           const char *most);
 
 bool config_is_guid(const char *text);
 

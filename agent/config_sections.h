@@ -9,6 +9,7 @@
 
 void config_read_directory(config_reader *r, config_section *s); /* the next one of [Directory] */
 void config_read_issuer(config_reader *r, config_section *s);    /* … of [Issuer] */
+void config_read_graph(config_reader *r, config_section *s);
 
 /* Entra's ids of applications, which are GUIDs. As config_get_list(). */
 char **config_get_application_ids(config_reader *r, config_section *s, const char *key);

@@ -12,6 +12,7 @@
 #include "agent/base/log.h"
 #include "agent/host.h"
 #include "agent/key_keeper.h"
+#include "agent/tenant_health.h"
 
 /* Longer than any operation lives. */
 #define DRAIN_TIMEOUT (60 * USEC_PER_SEC)
@@ -49,6 +50,7 @@ typedef struct rooms {
     operations *operations;
     api api;
     reporter *reporter; /* NULL: no reports are configured */
+    graph *graph;       /* NULL: Microsoft Graph is not configured */
 } rooms;
 
 struct service {
@@ -74,6 +76,17 @@ static void tell_systemd(service *s) {
         (void) sd_notifyf(0, "STATUS=%s", line);
 }
 
+/* Something about the health may have changed. */
+static void after_news(service *s) {
+    reporter_touch(s->rooms.reporter);
+    tell_systemd(s);
+}
+
+static void tell(service *s, const health_component *told) {
+    (void) health_report(s->health, told);
+    after_news(s);
+}
+
 static void report(service *s, health_component_type type, const char *prefix, const char *name,
                    const char *instance, health_status status, const char *output, usec_t latency,
                    usec_t not_after) {
@@ -82,15 +95,13 @@ static void report(service *s, health_component_type type, const char *prefix, c
     if (asprintf(&key, "%s%s%s", prefix, *name ? ":" : "", name) < 0)
         return;
 
-    (void) health_report(s->health, &(health_component){.type = type,
-                                                        .name = key,
-                                                        .instance = instance,
-                                                        .status = status,
-                                                        .output = output,
-                                                        .latency = latency,
-                                                        .certificate_not_after = not_after});
-    reporter_touch(s->rooms.reporter);
-    tell_systemd(s);
+    tell(s, &(health_component){.type = type,
+                                .name = key,
+                                .instance = instance,
+                                .status = status,
+                                .output = output,
+                                .latency = latency,
+                                .certificate_not_after = not_after});
 }
 
 static void forget(service *s, const char *prefix, const char *name, const char *instance) {
@@ -193,11 +204,12 @@ static void on_sent(void *userdata) {
     end_drain_if_done(r->service);
 }
 
-static void report_what_is_not_watched(service *s) {
-    report(s, COMPONENT_SYNC, "sync", "", "", HEALTH_UNKNOWN,
-           "the agent is not configured to look at directory synchronisation", 0, 0);
-    report(s, COMPONENT_LICENCE, "licence", "", "", HEALTH_UNKNOWN,
-           "the agent is not configured to look at the tenant's licences", 0, 0);
+static void on_graph_state(const graph_status *status, void *userdata) {
+    service *s = userdata;
+
+    operations_set_licence(s->rooms.operations, status->state.licence);
+    tenant_health_tell(s->health, &s->rooms.config->graph, status);
+    after_news(s);
 }
 
 /* ---- Build and tear down
@@ -346,6 +358,13 @@ static int open_operations(service *s, rooms *r) {
     return operations_new(&context, on_idle, s, &r->operations);
 }
 
+static int open_graph(service *s, rooms *r) {
+    const graph_config *c = &r->config->graph;
+
+    tenant_health_tell_nothing(s->health, c);
+    return c->url ? graph_new(s->event, s->glue, c, on_graph_state, s, &r->graph) : 0;
+}
+
 static int open_reporter(service *s, rooms *r) {
     const report_config *c = &r->config->report;
 
@@ -384,7 +403,7 @@ static int open_relays(service *s, rooms *r) {
 static int build(service *s, config *c) {
     static int (*const openers[])(service *, rooms *) = {
         claim_state,  open_keys,     open_identities, open_ledger, open_directories,
-        open_issuers, open_reporter, open_operations, open_relays,
+        open_issuers, open_reporter, open_operations, open_graph,  open_relays,
     };
     int r = 0;
 
@@ -427,6 +446,7 @@ static void tear_down(service *s) {
     free(r->keys_path);
     (void) identities_free(r->identities);
     (void) reporter_free(r->reporter);
+    (void) graph_free(r->graph);
     free(r->relays);
     free(r->issuers);
     free(r->issuer_names);
@@ -559,7 +579,6 @@ int service_new(sd_event *event, const char *path, config *c, service **ret) {
         return r;
     }
 
-    report_what_is_not_watched(s);
     log_event(OUTCOME_SERVICE_STARTED, {"WRITEBACK_VERSION", PACKAGE_VERSION},
               {"WRITEBACK_AGENT", c->agent_id});
     r = build(s, c);

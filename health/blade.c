@@ -75,16 +75,21 @@ blade_reason blade_reason_of(const components *all, const component *c) {
     return blade_root_of(all, c) ? BLADE_REASON_NONE : reason_of_failure(all, c);
 }
 
+/* What nobody has asked about cannot be held against the agent: without access to Microsoft Graph,
+ * synchronisation and licence stay unknown for good. */
+static bool was_asked_in_vain(const component *c) {
+    return (c->type == COMPONENT_SYNC || c->type == COMPONENT_LICENCE) &&
+           c->status == HEALTH_UNKNOWN && component_has_event(c);
+}
+
 bool blade_needs_cure(const components *all, const component *c) {
-    return (c->status == HEALTH_FAIL || c->status == HEALTH_WARN) &&
+    return (c->status == HEALTH_FAIL || c->status == HEALTH_WARN || was_asked_in_vain(c)) &&
            component_event(c) != OUTCOME_INVALID && !blade_root_of(all, c);
 }
 
-/* What nobody has asked about cannot be held against the agent: without access to Microsoft Graph,
- * synchronisation and licence stay unknown for good. */
 static bool is_warning(const component *c) {
     if (c->status == HEALTH_UNKNOWN)
-        return c->type != COMPONENT_SYNC && c->type != COMPONENT_LICENCE;
+        return was_asked_in_vain(c) || (c->type != COMPONENT_SYNC && c->type != COMPONENT_LICENCE);
 
     return c->status != HEALTH_PASS;
 }

@@ -203,8 +203,12 @@ void components_forget(components *all, const char *name, const char *instance) 
     }
 }
 
+bool component_has_event(const component *c) {
+    return *outcome_get(c->event)->steps;
+}
+
 outcome component_event(const component *c) {
-    if (*outcome_get(c->event)->steps)
+    if (component_has_event(c))
         return c->event;
 
     switch (c->type) {
@@ -214,6 +218,8 @@ outcome component_event(const component *c) {
         return OUTCOME_CONTROLLER_UNUSABLE;
     case COMPONENT_ISSUER:
         return OUTCOME_ISSUER_UNREACHABLE;
+    case COMPONENT_SYNC:
+        return OUTCOME_SYNC_STALE;
     case COMPONENT_LICENCE:
         return OUTCOME_LICENCE_MISSING;
     case COMPONENT_KEYS:

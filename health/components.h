@@ -56,6 +56,9 @@ usec_t components_settle(components *all, usec_t now);
 
 void components_forget(components *all, const char *name, const char *instance);
 
+/* Whether an event was told with it whose steps cure it. */
+bool component_has_event(const component *c);
+
 /* The event whose steps cure this component; OUTCOME_INVALID where there is none. */
 outcome component_event(const component *c);
 

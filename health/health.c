@@ -255,6 +255,11 @@ void health_count_report(health *h, bool got_through) {
     }
 }
 
+void health_set_tenant(health *h, const health_tenant *t) {
+    assert(h && t);
+    h->tenant = *t;
+}
+
 void health_set_requests_in_flight(health *h, unsigned n) {
     assert(h);
     h->metrics.in_flight = n;

@@ -7,6 +7,7 @@
  * The rooms do not know of it: agent/service.c tells it what they report. Nothing here asks a
  * network. */
 
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
 #include "agent/base/json.h"
@@ -19,7 +20,8 @@ typedef enum health_status {
     HEALTH_WARN,
     HEALTH_FAIL,
     /* Not looked at yet, so neither good nor bad: shown as a warning, and no reason to call the
-     * agent ready. Of synchronisation and licence it may stay so for good, and warns of nothing. */
+     * agent ready. Of synchronisation and licence it may stay so for good, and warns of nothing
+     * where nobody asked. */
     HEALTH_UNKNOWN,
 } health_status;
 
@@ -45,7 +47,9 @@ typedef struct health_component {
     const char *output;           /* why, for people; NULL where all is well */
     usec_t latency;               /* of the last exchange; 0: none */
     usec_t certificate_not_after; /* CLOCK_REALTIME; 0: none */
-    outcome event; /* whose steps cure a failure; one that has none: that of the type */
+    /* Whose steps cure a failure; one that has none: that of the type. Of synchronisation and
+     * licence that are not known, it says that they were asked for in vain, which warns. */
+    outcome event;
 } health_component;
 
 typedef struct health_config {
@@ -101,6 +105,17 @@ char *health_digest(const health *h);
 /* A report to the cloud has ended. For writeback_reports_total and
  * writeback_report_last_success_timestamp_seconds, which are not there before. */
 void health_count_report(health *h, bool got_through);
+
+/* What Microsoft Graph says of the tenant. For writeback_sync_last_timestamp_seconds,
+ * writeback_licence_held and writeback_graph_certificate_not_after_timestamp_seconds, which are not
+ * there where it is not known. */
+typedef struct health_tenant {
+    usec_t last_sync; /* CLOCK_REALTIME; 0: not known, or never */
+    bool knows_licence, has_licence;
+    usec_t certificate_not_after; /* of the agent's own, CLOCK_REALTIME; 0: none */
+} health_tenant;
+
+void health_set_tenant(health *h, const health_tenant *t);
 
 /* Requests being worked on now. */
 void health_set_requests_in_flight(health *h, unsigned n);

@@ -215,6 +215,26 @@ static void put_keys(const page *p, const components *all) {
     }
 }
 
+static void put_tenant(const page *p, const health_tenant *t) {
+    if (t->last_sync > 0) {
+        put_family(p, "writeback_sync_last_timestamp_seconds", "gauge",
+                   "When directory synchronisation ran last, by Microsoft Graph.");
+        fputs("writeback_sync_last_timestamp_seconds ", p->f);
+        put_seconds(p->f, t->last_sync);
+    }
+    if (t->knows_licence) {
+        put_family(p, "writeback_licence_held", "gauge",
+                   "Whether the tenant has a licence for password writeback.");
+        fprintf(p->f, "writeback_licence_held %d\n", t->has_licence);
+    }
+    if (t->certificate_not_after > 0) {
+        put_family(p, "writeback_graph_certificate_not_after_timestamp_seconds", "gauge",
+                   "When the agent's own certificate for Microsoft Graph ends.");
+        fputs("writeback_graph_certificate_not_after_timestamp_seconds ", p->f);
+        put_seconds(p->f, t->certificate_not_after);
+    }
+}
+
 static void put_request_count(FILE *f, const char *operation, const char *result,
                               const char *reason, uint64_t n) {
     fputs("writeback_requests_total{", f);
@@ -364,6 +384,7 @@ char *metrics_page(const health *h, metrics_format format) {
     put_relays(&p, &h->components);
     put_controllers(&p, &h->components);
     put_keys(&p, &h->components);
+    put_tenant(&p, &h->tenant);
     put_requests(&p, &h->metrics);
     put_durations(&p, &h->metrics);
     put_reports(&p, &h->metrics);

@@ -16,6 +16,7 @@ struct health {
     components components;
     metrics metrics;
     history history;
+    health_tenant tenant;
     endpoints *endpoints;
     sd_event_source *settling; /* ends the damping of what has calmed down */
     bool stopping;

@@ -2,7 +2,6 @@
 #include "relay/issuer.h"
 
 #include <errno.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -11,6 +10,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/http_fetch.h"
 #include "agent/base/log.h"
+#include "agent/base/random.h"
 #include "relay/issuer_keys.h"
 #include "relay/token.h"
 
@@ -161,14 +161,6 @@ static void decide_waiting(issuer *i) {
 }
 
 /* ---- Fetching -------------------------------------------------------------------------------- */
-
-/* Agents that lost their issuer together shall not come back together. */
-static usec_t with_jitter(usec_t usec) {
-    uint16_t random = 0;
-
-    (void) RAND_bytes((unsigned char *) &random, sizeof(random));
-    return usec - usec / 5 + usec / 5 * 2 * random / UINT16_MAX;
-}
 
 static void schedule(issuer *i, usec_t pause) {
     if (sd_event_source_set_time_relative(i->timer, pause) < 0 ||

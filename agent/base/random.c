@@ -8,3 +8,7 @@ uint32_t random_number(void) {
 
     return getrandom(&number, sizeof(number), GRND_NONBLOCK) == sizeof(number) ? number : 0;
 }
+
+usec_t with_jitter(usec_t span) {
+    return span - span / 5 + (usec_t) ((double) (span / 5 * 2) * random_number() / UINT32_MAX);
+}

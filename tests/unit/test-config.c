@@ -63,7 +63,7 @@ static void write_file(const char *name, const char *content) {
 }
 
 static int set_up(void **state) {
-    _cleanup_free_ char *drop_ins = NULL, *keytab = NULL;
+    _cleanup_free_ char *drop_ins = NULL, *keytab = NULL, *make_pair = NULL;
 
     (void) state;
 
@@ -74,6 +74,13 @@ static int set_up(void **state) {
     write_file("relay-key", "c2VjcmV0\n");
     write_file("bind-password", "Passw0rd!\n");
     write_file("empty", "\n");
+    write_file("graph-secret", "it~is/secret\n");
+    if (asprintf(&make_pair,
+                 "openssl req -x509 -newkey rsa:2048 -nodes -days 90 -subj /CN=app "
+                 "-keyout %s/graph-key -out %s/app.pem 2>/dev/null",
+                 folder, folder) < 0 ||
+        system(make_pair) != 0)
+        return -1;
     /* Its last byte is the version: a newline, which is not to be cut off here. */
     keytab_add(keytab, "svc-writeback@CORP.EXAMPLE", '\n');
     return setenv("CREDENTIALS_DIRECTORY", folder, 1);
@@ -140,6 +147,11 @@ static char *with(const char *from, const char *to) {
                 0);
     return text;
 }
+
+#define CLIENT "ClientId=" OTHER "\n"
+/* A section of its own behind the last line. */
+#define GRAPH_IS_WRONG(lines, expected)                                                            \
+    { "Interval=2 min\n", "Interval=2 min\n\n[Graph]\n" lines "\n", expected }
 
 static void what_is_wrong_is_told_with_line_and_cure(void **state) {
     static const struct {
@@ -234,6 +246,31 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
          "23: SealCredential=nowhere: the credential "},
         {"[Authorization]", "[Keys]\nSealCredential=bind-password\n[Authorization]",
          "22: SealCredential=: the credential does not hold 32 bytes in base64"},
+        {"Interval=2 min", "Interval=25h", "28: Interval=25h: expected is a time between 10s and "},
+        GRAPH_IS_WRONG("Interval=5min", "30: [Graph] has no ClientId="),
+        GRAPH_IS_WRONG("ClientId=app", "31: ClientId=app is no application id"),
+        GRAPH_IS_WRONG(CLIENT, "30: [Graph] has no ClientCertificate="),
+        GRAPH_IS_WRONG(CLIENT "ClientCertificate=/nowhere",
+                       "32: ClientCertificate=/nowhere: cannot be read: No such file"),
+        GRAPH_IS_WRONG(CLIENT "ClientKeyCredential=bind-password\nClientCertificate=/dev/null",
+                       "33: ClientCertificate=/dev/null: it is no certificate in PEM"),
+        GRAPH_IS_WRONG(CLIENT "ClientKeyCredential=nowhere\nClientCertificate=/dev/null",
+                       "32: ClientKeyCredential=nowhere: the credential "),
+        GRAPH_IS_WRONG(CLIENT "ClientSecretCredential=graph-secret\nAlgorithm=RS256",
+                       "33: Algorithm= contradicts ClientSecretCredential="),
+        GRAPH_IS_WRONG(CLIENT "ClientCertificate=/dev/null\nAlgorithm=ES256",
+                       "33: Algorithm=ES256: expected is PS256 or RS256"),
+        GRAPH_IS_WRONG("Cloud=mars", "31: Cloud=mars: expected is public, usgov, china or custom"),
+        GRAPH_IS_WRONG("GraphUrl=https://graph.example", "31: GraphUrl= contradicts a cloud whose"),
+        GRAPH_IS_WRONG("Cloud=custom", "30: [Graph] has no TokenUrl="),
+        GRAPH_IS_WRONG("Cloud=custom\nTokenUrl=https://t.example\nGraphUrl=http://g.example",
+                       "33: GraphUrl=http://g.example: expected is an https:// address"),
+        GRAPH_IS_WRONG("Cloud=custom\nTokenUrl=https://t.example\nGraphUrl=https://g.example\n"
+                       "TenantId=" OTHER,
+                       "34: TenantId= contradicts Cloud=custom"),
+        GRAPH_IS_WRONG("TenantId=contoso.onmicrosoft.com", "30: [Graph]: TenantId=contoso."),
+        GRAPH_IS_WRONG(CLIENT "ClientSecretCredential=graph-secret\nInterval=2h",
+                       "33: Interval=2h: expected is a time between 10s and 1h"),
         {"=0000", "=x000",
          "23: AllowedClients=: x0000000-0000-0000-0000-000000000001 is no application id"},
         {"AccountRate=5/h", "AllowedRoles=PasswordAdministrator Reader",
@@ -253,7 +290,8 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
         config *c = NULL;
 
         assert_true(asprintf(&expected, "%s/b.conf:%s", folder, wrong[i].expected) > 0);
-        assert_true(load("b.conf", text, &c, &why) < 0);
+        if (load("b.conf", text, &c, &why) == 0)
+            fail_msg("it was taken: %s", wrong[i].to);
         if (!why || strncmp(why, expected, strlen(expected)) != 0)
             fail_msg("expected: %s\ngot:      %s", expected, why ? why : "(nothing)");
     }
@@ -400,6 +438,59 @@ static void keys_have_a_life_and_a_seal_where_one_is_given(void **state) {
     assert_string_equal(secret_data(sealed->keys_seal), "0123456789abcdef0123456789abcdef");
 }
 
+static void load_graph(const char *lines, config **ret) {
+    _cleanup_free_ char *section = NULL, *text = NULL, *why = NULL;
+
+    assert_true(asprintf(&section, "\n[Graph]\n" CLIENT "%s\n[Report]", lines) > 0);
+    text = with("[Report]", section);
+    if (load("g.conf", text, ret, &why) < 0)
+        fail_msg("%s", why);
+}
+
+static void graph_is_asked_in_its_cloud_by_certificate_or_secret(void **state) {
+    _cleanup_(config_freep) config *none = NULL, *certificate = NULL, *secret_based = NULL,
+                                   *china = NULL, *custom = NULL;
+    _cleanup_free_ char *lines = NULL, *why = NULL;
+
+    (void) state;
+
+    assert_int_equal(load("g.conf", good, &none, &why), 0);
+    assert_null(none->graph.url);
+
+    assert_true(asprintf(&lines, "ClientCertificate=%s/app.pem", folder) > 0);
+    load_graph(lines, &certificate);
+    assert_string_equal(certificate->graph.url, "https://graph.microsoft.com");
+    assert_string_equal(certificate->graph.token_url,
+                        "https://login.microsoftonline.com/" TENANT "/oauth2/v2.0/token");
+    assert_string_equal(certificate->graph.client_id, OTHER);
+    assert_string_equal(certificate->graph.algorithm, "PS256");
+    assert_int_equal(strlen(certificate->graph.thumbprint), 43);
+    assert_true(certificate->graph.not_after > now_realtime() + 89 * USEC_PER_DAY);
+    assert_null(certificate->graph.client_secret);
+    assert_int_equal(certificate->graph.interval, 15 * USEC_PER_MINUTE);
+
+    load_graph("Cloud=usgov\nTenantId=" OTHER "\nClientSecretCredential=graph-secret\n"
+               "Interval=1h",
+               &secret_based);
+    assert_string_equal(secret_based->graph.url, "https://graph.microsoft.us");
+    assert_string_equal(secret_based->graph.token_url,
+                        "https://login.microsoftonline.us/" OTHER "/oauth2/v2.0/token");
+    assert_string_equal(secret_data(secret_based->graph.client_secret), "it~is/secret");
+    assert_null(secret_based->graph.key);
+    assert_int_equal(secret_based->graph.interval, USEC_PER_HOUR);
+
+    load_graph("Cloud=china\nClientSecretCredential=graph-secret", &china);
+    assert_string_equal(china->graph.url, "https://microsoftgraph.chinacloudapi.cn");
+    assert_string_equal(china->graph.token_url,
+                        "https://login.partner.microsoftonline.cn/" TENANT "/oauth2/v2.0/token");
+
+    load_graph("Cloud=custom\nTokenUrl=https://login.example/token\n"
+               "GraphUrl=https://graph.example/\nClientSecretCredential=graph-secret",
+               &custom);
+    assert_string_equal(custom->graph.url, "https://graph.example");
+    assert_string_equal(custom->graph.token_url, "https://login.example/token");
+}
+
 static void a_line_too_long_is_refused_not_cut(void **state) {
     _cleanup_free_ char *text = NULL, *why = NULL;
     config *c = NULL;
@@ -447,6 +538,7 @@ int main(void) {
         cmocka_unit_test(dns_is_asked_where_no_controller_is_named_or_it_is_wished),
         cmocka_unit_test(each_domain_has_its_own_account_base_and_controllers),
         cmocka_unit_test(keys_have_a_life_and_a_seal_where_one_is_given),
+        cmocka_unit_test(graph_is_asked_in_its_cloud_by_certificate_or_secret),
         cmocka_unit_test(a_line_too_long_is_refused_not_cut),
         cmocka_unit_test(a_drop_in_replaces_and_is_named_in_errors),
         cmocka_unit_test(a_missing_file_is_named),

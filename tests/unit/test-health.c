@@ -384,6 +384,43 @@ static void unknown_synchronisation_does_not_hide_the_blade(void **state) {
     components_done(&h.components);
 }
 
+/* Who configured that Graph is asked wants to know where it does not work. */
+static void what_was_asked_in_vain_warns_and_has_a_cure(void **state) {
+    _cleanup_(json_freep) json_t *document = NULL;
+    const char *status, *output, *check;
+    int visible, event;
+    health h = new_health();
+
+    (void) state;
+
+    tell(&h, COMPONENT_CONTROLLER, "directory:a.example", "dc1", HEALTH_PASS, NULL);
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_PASS, NULL);
+    assert_int_equal(health_report(&h,
+                                   &(const health_component){
+                                       .type = COMPONENT_LICENCE,
+                                       .name = "licence",
+                                       .instance = "",
+                                       .status = HEALTH_UNKNOWN,
+                                       .output = "AADSTS700016",
+                                       .event = OUTCOME_GRAPH_REFUSED,
+                                   }),
+                     0);
+
+    document = document_status(&h);
+    assert_int_equal(json_unpack(document, "{s:s, s:{s:b}, s:{s:[{s:s}]}, s:[{s:i, s:[{s:s}]}]}",
+                                 "status", &status, "blade", "visible", &visible, "checks",
+                                 "licence", "output", &output, "cures", "eventId", &event, "checks",
+                                 "check", &check),
+                     0);
+    assert_string_equal(status, "warn");
+    assert_true(visible);
+    assert_string_equal(output, "Not known: AADSTS700016");
+    assert_int_equal(event, 35073);
+    assert_string_equal(check, "licence");
+
+    components_done(&h.components);
+}
+
 static void stopping_is_not_ready_and_says_so(void **state) {
     _cleanup_(json_freep) json_t *ready = NULL;
     health h = new_health();
@@ -573,6 +610,27 @@ static void metrics_tell_relays_and_controllers(void **state) {
     components_done(&h.components);
 }
 
+static void metrics_tell_the_tenant_where_it_is_known(void **state) {
+    _cleanup_free_ char *unknown = NULL, *page = NULL;
+    health h = new_health();
+
+    (void) state;
+
+    unknown = metrics_page(&h, METRICS_TEXT);
+    assert_null(strstr(unknown, "writeback_sync_last"));
+    assert_null(strstr(unknown, "writeback_licence_held"));
+    assert_null(strstr(unknown, "writeback_graph_certificate"));
+
+    health_set_tenant(&h, &(const health_tenant){.last_sync = NOW,
+                                                 .knows_licence = true,
+                                                 .certificate_not_after = NOW + 5});
+    page = metrics_page(&h, METRICS_TEXT);
+    assert_sample(page, "writeback_sync_last_timestamp_seconds", "1700000000.000000");
+    assert_sample(page, "writeback_licence_held", "0");
+    assert_sample(page, "writeback_graph_certificate_not_after_timestamp_seconds",
+                  "1700000000.000005");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_combination_folds_to_what_the_contract_says),
@@ -584,11 +642,13 @@ int main(void) {
         cmocka_unit_test(what_a_peer_said_is_made_printable_and_cut),
         cmocka_unit_test(document_says_what_fails_and_that_the_rest_is_unknown),
         cmocka_unit_test(unknown_synchronisation_does_not_hide_the_blade),
+        cmocka_unit_test(what_was_asked_in_vain_warns_and_has_a_cure),
         cmocka_unit_test(stopping_is_not_ready_and_says_so),
         cmocka_unit_test(status_line_tells_the_day_in_one_line),
         cmocka_unit_test(a_failure_is_logged_once_however_long_it_lasts),
         cmocka_unit_test(metrics_tell_requests_by_how_they_ended),
         cmocka_unit_test(metrics_tell_relays_and_controllers),
+        cmocka_unit_test(metrics_tell_the_tenant_where_it_is_known),
     };
 
     return cmocka_run_group_tests_name("health", tests, NULL, NULL);

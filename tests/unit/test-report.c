@@ -9,13 +9,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "agent/base/clock.h"
-#include "agent/base/log.h"
 #include "agent/report.h"
+#include "tests/unit/captured_log.h"
 #include "tests/unit/command.h"
 #include "tests/unit/https_server.h"
 
@@ -28,8 +27,7 @@ typedef struct fixture {
     char *listen;
     report_config config;
     reporter *reporter;
-    FILE *log; /* what was written to standard error */
-    int stderr_fd;
+    captured_log log;
 } fixture;
 
 /* ---- The agent around it --------------------------------------------------------------------- */
@@ -64,11 +62,7 @@ static int setup(void **state) {
     f->config.url = https_server_url(PATH);
     f->config.ca_file = scratch_path("server.pem");
 
-    f->log = tmpfile();
-    assert_non_null(f->log);
-    f->stderr_fd = dup(STDERR_FILENO);
-    assert_true(dup2(fileno(f->log), STDERR_FILENO) >= 0);
-    log_set_target(LOG_TARGET_STDERR);
+    captured_log_begin(&f->log);
     *state = f;
     return 0;
 }
@@ -76,9 +70,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     fixture *f = *state;
 
-    assert_true(dup2(f->stderr_fd, STDERR_FILENO) >= 0);
-    (void) close(f->stderr_fd);
-    (void) fclose(f->log);
+    captured_log_end(&f->log);
     (void) reporter_free(f->reporter);
     (void) health_free(f->health);
     (void) curl_glue_free(f->glue);
@@ -110,16 +102,9 @@ static void wait_for_reports(fixture *f, json_int_t n) {
     }
 }
 
-static size_t logged(fixture *f, const char *text) {
-    char all[16384];
-    size_t n = 0;
-    ssize_t size = pread(fileno(f->log), all, sizeof(all) - 1, 0);
-
-    assert_true(size >= 0);
-    all[size] = '\0';
-    for (const char *at = strstr(all, text); at; at = strstr(at + 1, text))
-        n++;
-    return n;
+/* In how many lines the log says it. */
+static int logged(const fixture *f, const char *text) {
+    return captured_log_count(&f->log, text);
 }
 
 /* ---- Tests ----------------------------------------------------------------------------------- */

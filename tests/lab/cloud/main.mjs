@@ -4,22 +4,25 @@
 //
 // Serves on CLOUD_ADDRESS (127.0.0.10), by the name that is asked for:
 //   https://relay.lab.example    Azure Relay with one hybrid connection, "writeback"
-//   https://login.lab.example    the token issuer
+//   https://login.lab.example    the token issuer, for the agent itself too
+//   https://graph.lab.example    Microsoft Graph
 //   https://portal.lab.example   the portal
-// with CLOUD_CA_FOLDER's cloud.pem and cloud.key, to be trusted by its ca.pem; and the knobs for
-// faults at http://CLOUD_ADDRESS:8090/control/relay and …/issuer, on that address only.
+// with CLOUD_CA_FOLDER's cloud.pem and cloud.key, to be trusted by its ca.pem; graph.pem there, if
+// any, is the agent's own certificate. The knobs for faults are at
+// http://CLOUD_ADDRESS:8090/control/relay, …/issuer and …/graph, on that address only.
 //
 // Prints "ready" once it serves and FOLDER/cloud.env is written, which a shell can source. Logs to
 // FOLDER/cloud.log. Ends on SIGTERM.
 
 import { randomBytes } from 'node:crypto';
-import { createWriteStream, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import path from 'node:path';
 
 import { Client } from './client.mjs';
 import { Control } from './control.mjs';
+import { Graph } from './graph.mjs';
 import { Issuer } from './issuer.mjs';
 import { Portal } from './portal.mjs';
 import { Relay } from './relay.mjs';
@@ -27,6 +30,7 @@ import { createSas } from './sas.mjs';
 
 const RELAY = 'relay.lab.example';
 const LOGIN = 'login.lab.example';
+const GRAPH = 'graph.lab.example';
 const PORTAL = 'portal.lab.example';
 const HYBRID_CONNECTION = 'writeback';
 const CONTROL_PORT = 8090;
@@ -36,6 +40,8 @@ const SEND_TOKEN_LIFETIME = 7 * 24 * 3600;
 const AUDIENCE = 'api://writeback-lab';
 const TENANT = '5f1d4b0e-6c0a-4d3e-9a51-0b8e7c2d9f36';
 const SELF_SERVICE_CLIENT = '8b0c7a52-1f3e-4f0b-8a67-3d5e2c9b4a10';
+const AGENT_CLIENT = 'd7c53f2e-90a4-4b58-b1c6-5e0f8a3d2b77';
+const AGENT_SECRET = 'Agent~Secret&of=the+lab';
 
 async function main() {
   const folder = process.argv[2];
@@ -49,6 +55,9 @@ async function main() {
   const at = (name) => (port === 443 ? name : `${name}:${port}`);
   const relayUrl = `https://${at(RELAY)}/${HYBRID_CONNECTION}`;
   const issuerUrl = `https://${at(LOGIN)}`;
+  const graphUrl = `https://${at(GRAPH)}`;
+  const graphTokenUrl = `${issuerUrl}/${TENANT}/oauth2/v2.0/token`;
+  const agentCertificate = path.join(caFolder, 'graph.pem');
 
   const listenRule = { name: 'listen-rule', key: newKey(), rights: ['Listen'] };
   const sendRule = { name: 'send-rule', key: newKey(), rights: ['Send'] };
@@ -66,6 +75,14 @@ async function main() {
     audience: AUDIENCE,
     tenant: TENANT,
     log: log.as('issuer'),
+  });
+  const graph = new Graph({
+    url: graphUrl,
+    tokenUrl: graphTokenUrl,
+    client: AGENT_CLIENT,
+    certificate: existsSync(agentCertificate) ? readFileSync(agentCertificate) : null,
+    secret: AGENT_SECRET,
+    log: log.as('graph'),
   });
   const client = new Client({
     relayUrl,
@@ -87,11 +104,17 @@ async function main() {
     key: readFileSync(path.join(caFolder, 'cloud.key')),
     maxHeaderSize: HTTP_METADATA_MAX,
   });
-  serveByName(front, { [RELAY]: relay, [LOGIN]: issuer, [PORTAL]: portal }, log.as('front'));
+  const targets = {
+    [RELAY]: relay,
+    [LOGIN]: login(issuer, graph),
+    [GRAPH]: graph,
+    [PORTAL]: portal,
+  };
+  serveByName(front, targets, log.as('front'));
   await listen(front, { port, host: address });
 
   const control = http.createServer();
-  serve(control, () => new Control({ relay, issuer }), log.as('control'));
+  serve(control, () => new Control({ relay, issuer, graph }), log.as('control'));
   await listen(control, { port: CONTROL_PORT, host: address });
 
   if (process.env.PORTAL_SOCKET) {
@@ -112,6 +135,10 @@ async function main() {
     WRITEBACK_LAB_AUDIENCE: AUDIENCE,
     WRITEBACK_LAB_TENANT_ID: TENANT,
     WRITEBACK_LAB_SELF_SERVICE_CLIENT_ID: SELF_SERVICE_CLIENT,
+    WRITEBACK_LAB_GRAPH_URL: graphUrl,
+    WRITEBACK_LAB_GRAPH_TOKEN_URL: graphTokenUrl,
+    WRITEBACK_LAB_AGENT_CLIENT_ID: AGENT_CLIENT,
+    WRITEBACK_LAB_AGENT_CLIENT_SECRET: AGENT_SECRET,
     WRITEBACK_LAB_PORTAL_URL: `https://${at(PORTAL)}`,
     WRITEBACK_LAB_CONTROL_URL: `http://${address}:${CONTROL_PORT}/control`,
     WRITEBACK_LAB_CLOUD_LOG: path.resolve(folder, 'cloud.log'),
@@ -152,6 +179,12 @@ function serve(server, pick, log) {
     }
   });
 }
+
+/** The login server: tokens for Graph are the stand-in Entra's, all else is the issuer's. */
+const login = (issuer, graph) => ({
+  handleRequest: (request, response) =>
+    graph.takesToken(request) ? graph.handleToken(request, response) : issuer.handleRequest(request, response),
+});
 
 const nobody = {
   async handleRequest(request, response) {
