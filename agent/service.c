@@ -10,6 +10,7 @@
 #include "agent/api.h"
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/clock_watch.h"
 #include "agent/host.h"
 #include "agent/key_keeper.h"
 #include "agent/tenant_health.h"
@@ -58,6 +59,7 @@ struct service {
     const char *path;
     curl_glue *glue;
     health *health;
+    clock_watch *clock_watch;
     rooms rooms;
     service_wish wish;
     config *next_config; /* of a reload */
@@ -104,11 +106,22 @@ static void report(service *s, health_component_type type, const char *prefix, c
                                 .certificate_not_after = not_after});
 }
 
-static void forget(service *s, const char *prefix, const char *name, const char *instance) {
+/* Its clock was read; one of several instances has a vote together with the others. */
+static void note_clock(service *s, const char *prefix, const char *name, const char *instance,
+                       clock_reading theirs) {
     _cleanup_free_ char *key = NULL;
 
     if (asprintf(&key, "%s:%s", prefix, name) >= 0)
-        health_forget(s->health, key, instance);
+        clock_watch_note(s->clock_watch, *instance ? instance : key, key, theirs);
+}
+
+static void forget(service *s, const char *prefix, const char *name, const char *instance) {
+    _cleanup_free_ char *key = NULL;
+
+    if (asprintf(&key, "%s:%s", prefix, name) < 0)
+        return;
+    health_forget(s->health, key, instance);
+    clock_watch_forget(s->clock_watch, *instance ? instance : key);
 }
 
 static void on_relay_state(const relay_status *status, void *userdata) {
@@ -119,6 +132,7 @@ static void on_relay_state(const relay_status *status, void *userdata) {
 
     health_set_relay_counters(r->service->health, relay_name(r->relay), status->reconnects,
                               status->last_heartbeat);
+    note_clock(r->service, "relay", relay_name(r->relay), "", status->clock);
     report(r->service, COMPONENT_RELAY, "relay", relay_name(r->relay), "", h, status->reason,
            status->latency, 0);
 }
@@ -150,6 +164,7 @@ static void on_directory_state(directory *d, void *userdata) {
             forget(userdata, "directory", directory_domain(d), c->name);
             continue;
         }
+        note_clock(userdata, "directory", directory_domain(d), c->name, c->clock);
         report(userdata, COMPONENT_CONTROLLER, "directory", directory_domain(d), c->name, status,
                why, c->latency, c->not_after);
     }
@@ -164,6 +179,7 @@ static void on_issuer_state(const issuer_status *status, void *userdata) {
     else if (!status->has_keys)
         h = HEALTH_UNKNOWN;
 
+    note_clock(i->service, "issuer", i->name, "", status->clock);
     report(i->service, COMPONENT_ISSUER, "issuer", i->name, "", h, status->reason, 0, 0);
 }
 
@@ -204,9 +220,33 @@ static void on_sent(void *userdata) {
     end_drain_if_done(r->service);
 }
 
+static void on_clock_state(clock_state state, const char *why, const clock_witness *witnesses,
+                           size_t n, void *userdata) {
+    static const health_status statuses[] = {
+        [CLOCK_IS_UNKNOWN] = HEALTH_UNKNOWN, [CLOCK_IS_RIGHT] = HEALTH_PASS,
+        [CLOCK_IS_DOUBTFUL] = HEALTH_WARN,   [CLOCK_IS_OFF] = HEALTH_WARN,
+        [CLOCK_IS_WRONG] = HEALTH_FAIL,
+    };
+    service *s = userdata;
+    _cleanup_free_ health_clock *clocks = calloc(n + 1, sizeof(health_clock));
+
+    for (size_t i = 0; clocks && i < n; i++)
+        clocks[i] = (health_clock){.source = witnesses[i].name, .ahead = witnesses[i].ahead};
+    health_set_clocks(s->health, clocks, clocks ? n : 0);
+    tell(s, &(health_component){
+                .type = COMPONENT_CLOCK,
+                .name = "clock",
+                .instance = "",
+                .status = statuses[state],
+                .output = why,
+                .event = state == CLOCK_IS_DOUBTFUL ? OUTCOME_CLOCK_DISAGREES : OUTCOME_CLOCK_WRONG,
+            });
+}
+
 static void on_graph_state(const graph_status *status, void *userdata) {
     service *s = userdata;
 
+    clock_watch_note(s->clock_watch, "graph", "graph", status->clock);
     operations_set_licence(s->rooms.operations, status->state.licence);
     tenant_health_tell(s->health, &s->rooms.config->graph, status);
     after_news(s);
@@ -574,6 +614,8 @@ int service_new(sd_event *event, const char *path, config *c, service **ret) {
         r = curl_glue_new(event, &s->glue);
     if (r >= 0)
         r = open_health(s, c);
+    if (r >= 0)
+        r = clock_watch_new(event, on_clock_state, s, &s->clock_watch);
     if (r < 0) {
         (void) config_free(c);
         return r;
@@ -597,6 +639,7 @@ service *service_free(service *s) {
         log_event(OUTCOME_SERVICE_STOPPED, {"WRITEBACK_AGENT", s->rooms.config->agent_id});
     tear_down(s);
     (void) config_free(s->next_config);
+    (void) clock_watch_free(s->clock_watch);
     (void) health_free(s->health);
     (void) curl_glue_free(s->glue);
     (void) sd_event_source_disable_unref(s->drain_timer);

@@ -227,7 +227,7 @@ outcome component_event(const component *c) {
     case COMPONENT_LEDGER:
         return OUTCOME_LEDGER_UNAVAILABLE;
     case COMPONENT_CLOCK:
-        return OUTCOME_REQUEST_EXPIRED;
+        return OUTCOME_CLOCK_WRONG;
     default:
         return OUTCOME_INVALID;
     }

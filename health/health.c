@@ -103,10 +103,21 @@ int health_new(sd_event *event, const health_config *config, health **ret, char 
     return 0;
 }
 
+static void forget_clocks(health *h) {
+    for (size_t i = 0; i < h->n_clocks; i++)
+        free(h->clock_sources[i]);
+    free(h->clock_sources);
+    free(h->clocks);
+    h->clock_sources = NULL;
+    h->clocks = NULL;
+    h->n_clocks = 0;
+}
+
 health *health_free(health *h) {
     if (!h)
         return NULL;
 
+    forget_clocks(h);
     (void) endpoints_free(h->endpoints);
     (void) sd_event_source_disable_unref(h->settling);
     components_done(&h->components);
@@ -258,6 +269,21 @@ void health_count_report(health *h, bool got_through) {
 void health_set_tenant(health *h, const health_tenant *t) {
     assert(h && t);
     h->tenant = *t;
+}
+
+void health_set_clocks(health *h, const health_clock *clocks, size_t n) {
+    assert(h && (clocks || n == 0));
+
+    forget_clocks(h);
+    h->clock_sources = calloc(n + 1, sizeof(char *));
+    h->clocks = calloc(n + 1, sizeof(int64_t));
+    for (size_t i = 0; h->clock_sources && h->clocks && i < n; i++) {
+        h->clock_sources[i] = strdup(clocks[i].source);
+        if (!h->clock_sources[i])
+            return;
+        h->clocks[i] = clocks[i].ahead;
+        h->n_clocks++;
+    }
 }
 
 void health_set_requests_in_flight(health *h, unsigned n) {

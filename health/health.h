@@ -117,6 +117,16 @@ typedef struct health_tenant {
 
 void health_set_tenant(health *h, const health_tenant *t);
 
+/* How far this host's clock is ahead of another, microseconds; negative: behind. */
+typedef struct health_clock {
+    const char *source; /* "relay:primary", "dc1.corp.example" */
+    int64_t ahead;
+} health_clock;
+
+/* All that are known; they replace those told before. Copied. For writeback_clock_offset_seconds.
+ */
+void health_set_clocks(health *h, const health_clock *clocks, size_t n);
+
 /* Requests being worked on now. */
 void health_set_requests_in_flight(health *h, unsigned n);
 

@@ -235,6 +235,19 @@ static void put_tenant(const page *p, const health_tenant *t) {
     }
 }
 
+static void put_clocks(const page *p, const health *h) {
+    put_family(p, "writeback_clock_offset_seconds", "gauge",
+               "How far this host's clock is ahead of another's.");
+    for (size_t i = 0; i < h->n_clocks; i++) {
+        int64_t ahead = h->clocks[i];
+
+        fputs("writeback_clock_offset_seconds{", p->f);
+        put_label(p->f, "source", h->clock_sources[i]);
+        fputs(ahead < 0 ? "} -" : "} ", p->f);
+        put_seconds(p->f, (usec_t) (ahead < 0 ? -ahead : ahead));
+    }
+}
+
 static void put_request_count(FILE *f, const char *operation, const char *result,
                               const char *reason, uint64_t n) {
     fputs("writeback_requests_total{", f);
@@ -385,6 +398,7 @@ char *metrics_page(const health *h, metrics_format format) {
     put_controllers(&p, &h->components);
     put_keys(&p, &h->components);
     put_tenant(&p, &h->tenant);
+    put_clocks(&p, h);
     put_requests(&p, &h->metrics);
     put_durations(&p, &h->metrics);
     put_reports(&p, &h->metrics);

@@ -17,6 +17,9 @@ struct health {
     metrics metrics;
     history history;
     health_tenant tenant;
+    char **clock_sources; /* and how far this host's clock is ahead of each */
+    int64_t *clocks;
+    size_t n_clocks;
     endpoints *endpoints;
     sd_event_source *settling; /* ends the damping of what has calmed down */
     bool stopping;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What Microsoft Graph says of the tenant, as the blade, the metrics and the log show it. The stand-in Graph verifies the agent's assertion with the npm package jose.
+// What Microsoft Graph says of the tenant, and other clocks of this host's, as the blade, the metrics and the log
+// show it. The stand-in Graph verifies the agent's assertion with the npm package jose.
 // Run in a lab: tests/lab/run node --test tests/integration/graph.test.mjs
 
 import assert from 'node:assert/strict';
@@ -19,6 +20,7 @@ const WELL = {
   outage: false, retryAfter: 0, syncEnabled: true, syncAge: 600, skus: ['E3', 'P1'], pageSize: 100,
   tokenLifetime: 3600, refuse: '', deny: false, raw: '',
 };
+const RIGHT = { relay: 0, issuer: 0, graph: 0 };
 
 async function control(part, knobs) {
   const answer = await fetch(`${env.WRITEBACK_LAB_CONTROL_URL}/${part}`, knobs && { method: 'POST', body: JSON.stringify(knobs) });
@@ -66,6 +68,7 @@ const cured = ({ cures }) => cures.map(({ eventId }) => eventId);
 
 afterEach(async () => {
   await control('graph', WELL);
+  await control('clocks', RIGHT);
   await control('relay', { cut: false });
 });
 after(() => {
@@ -212,4 +215,49 @@ test('nothing secret is in the log', async () => {
     const found = log.split(secret === 'graph.' ? /graph\.[\w-]{64}/ : secret).length - 1;
     assert.equal(found, 0, secret);
   }
+});
+
+// ---- The time --------------------------------------------------------------------------------------
+
+/** The clock as it is judged once all were heard. */
+const clockIs = (wanted) => until(`the clock is not ${wanted}`, ({ checks }) => checks.clock?.[0].status === wanted);
+
+test('this host’s clock agrees with relay, issuer, Graph and controller', async () => {
+  await look({});
+  await clockIs('pass');
+  const page = await metrics();
+  for (const source of ['relay:primary', 'issuer:entra', 'graph', 'dc1.corp.example']) {
+    const offset = Number(new RegExp(`^writeback_clock_offset_seconds{source="${source}"} (\\S+)$`, 'm').exec(page)?.[1]);
+    assert.ok(Math.abs(offset) < 20, `${source}: ${offset}`);
+  }
+});
+
+test('where most clocks say so, this host’s is wrong, and that explains what else fails', async () => {
+  await control('clocks', { relay: 600, issuer: 600, graph: 600 });
+  await look({});
+  const document = await clockIs('fail');
+  assert.match(document.checks.clock[0].output,
+    /^this host's clock is \d+ min behind those of (?=.*relay:primary)(?=.*issuer:entra)(?=.*graph)\S+, \S+ and \S+$/);
+  assert.deepEqual(document.blade.reasons.map(({ check }) => check), ['clock']);
+  assert.ok(cured(document).includes(35080));
+  assert.equal(document.ready, false);
+  assert.equal(logged(35080).length, 1);
+
+  await control('relay', { cut: true });
+  const cut = await until('the relay is not missed', ({ checks }) => checks['relay:primary'][0].status === 'fail');
+  assert.equal(cut.checks['relay:primary'][0].causedBy, 'clock');
+  assert.deepEqual(cut.blade.reasons.map(({ check }) => check), ['clock']);
+});
+
+test('one wrong clock accuses nobody but itself', async () => {
+  await look({});
+  await clockIs('pass');
+  const before = logged(35081).length;
+  await control('clocks', { graph: -3600 });
+  await look({});
+  const document = await clockIs('warn');
+  assert.match(document.checks.clock[0].output, /^the clock of graph is \d+ min behind this host's; .* agree with this host$/);
+  assert.equal(document.blade.visible, true);
+  assert.ok(cured(document).includes(35081));
+  assert.equal(logged(35081).length, before + 1);
 });

@@ -610,7 +610,8 @@ static void metrics_tell_relays_and_controllers(void **state) {
     components_done(&h.components);
 }
 
-static void metrics_tell_the_tenant_where_it_is_known(void **state) {
+static void metrics_tell_the_tenant_and_the_clocks_where_they_are_known(void **state) {
+    const health_clock clocks[] = {{"relay:primary", -1500000}, {"dc1", 250000}};
     _cleanup_free_ char *unknown = NULL, *page = NULL;
     health h = new_health();
 
@@ -624,11 +625,19 @@ static void metrics_tell_the_tenant_where_it_is_known(void **state) {
     health_set_tenant(&h, &(const health_tenant){.last_sync = NOW,
                                                  .knows_licence = true,
                                                  .certificate_not_after = NOW + 5});
+    health_set_clocks(&h, clocks, 1);
+    health_set_clocks(&h, clocks, ELEMENTSOF(clocks));
     page = metrics_page(&h, METRICS_TEXT);
     assert_sample(page, "writeback_sync_last_timestamp_seconds", "1700000000.000000");
     assert_sample(page, "writeback_licence_held", "0");
     assert_sample(page, "writeback_graph_certificate_not_after_timestamp_seconds",
                   "1700000000.000005");
+    assert_sample(page, "writeback_clock_offset_seconds{source=\"relay:primary\"}", "-1.500000");
+    assert_sample(page, "writeback_clock_offset_seconds{source=\"dc1\"}", "0.250000");
+
+    health_set_clocks(&h, NULL, 0);
+    free(h.clock_sources);
+    free(h.clocks);
 }
 
 int main(void) {
@@ -648,7 +657,7 @@ int main(void) {
         cmocka_unit_test(a_failure_is_logged_once_however_long_it_lasts),
         cmocka_unit_test(metrics_tell_requests_by_how_they_ended),
         cmocka_unit_test(metrics_tell_relays_and_controllers),
-        cmocka_unit_test(metrics_tell_the_tenant_where_it_is_known),
+        cmocka_unit_test(metrics_tell_the_tenant_and_the_clocks_where_they_are_known),
     };
 
     return cmocka_run_group_tests_name("health", tests, NULL, NULL);

@@ -9,7 +9,7 @@
 //   https://portal.lab.example   the portal
 // with CLOUD_CA_FOLDER's cloud.pem and cloud.key, to be trusted by its ca.pem; graph.pem there, if
 // any, is the agent's own certificate. The knobs for faults are at
-// http://CLOUD_ADDRESS:8090/control/relay, …/issuer and …/graph, on that address only.
+// http://CLOUD_ADDRESS:8090/control/relay, …/issuer, …/graph and …/clocks, on that address only.
 //
 // Prints "ready" once it serves and FOLDER/cloud.env is written, which a shell can source. Logs to
 // FOLDER/cloud.log. Ends on SIGTERM.
@@ -21,6 +21,7 @@ import https from 'node:https';
 import path from 'node:path';
 
 import { Client } from './client.mjs';
+import { Clocks } from './clocks.mjs';
 import { Control } from './control.mjs';
 import { Graph } from './graph.mjs';
 import { Issuer } from './issuer.mjs';
@@ -58,6 +59,7 @@ async function main() {
   const graphUrl = `https://${at(GRAPH)}`;
   const graphTokenUrl = `${issuerUrl}/${TENANT}/oauth2/v2.0/token`;
   const agentCertificate = path.join(caFolder, 'graph.pem');
+  const clocks = new Clocks(['relay', 'issuer', 'graph']);
 
   const listenRule = { name: 'listen-rule', key: newKey(), rights: ['Listen'] };
   const sendRule = { name: 'send-rule', key: newKey(), rights: ['Send'] };
@@ -68,6 +70,7 @@ async function main() {
     host: at(RELAY),
     path: HYBRID_CONNECTION,
     rules: [listenRule, sendRule],
+    date: () => clocks.date('relay'),
     log: log.as('relay'),
   });
   const issuer = await Issuer.create({
@@ -105,16 +108,16 @@ async function main() {
     maxHeaderSize: HTTP_METADATA_MAX,
   });
   const targets = {
-    [RELAY]: relay,
-    [LOGIN]: login(issuer, graph),
-    [GRAPH]: graph,
+    [RELAY]: dated(relay, () => clocks.date('relay')),
+    [LOGIN]: dated(login(issuer, graph), () => clocks.date('issuer')),
+    [GRAPH]: dated(graph, () => clocks.date('graph')),
     [PORTAL]: portal,
   };
   serveByName(front, targets, log.as('front'));
   await listen(front, { port, host: address });
 
   const control = http.createServer();
-  serve(control, () => new Control({ relay, issuer, graph }), log.as('control'));
+  serve(control, () => new Control({ relay, issuer, graph, clocks }), log.as('control'));
   await listen(control, { port: CONTROL_PORT, host: address });
 
   if (process.env.PORTAL_SOCKET) {
@@ -184,6 +187,15 @@ function serve(server, pick, log) {
 const login = (issuer, graph) => ({
   handleRequest: (request, response) =>
     graph.takesToken(request) ? graph.handleToken(request, response) : issuer.handleRequest(request, response),
+});
+
+/** The same target, whose answers have the date that its clock shows. */
+const dated = (target, date) => ({
+  handleRequest: (request, response) => {
+    response.setHeader('Date', date());
+    return target.handleRequest(request, response);
+  },
+  handleUpgrade: target.handleUpgrade?.bind(target),
 });
 
 const nobody = {

@@ -22,9 +22,9 @@ export function refuse(response, refusal, system) {
 }
 
 /** Answers a WebSocket handshake with {status, message} and no socket. */
-export function refuseUpgrade(socket, refusal, system) {
+export function refuseUpgrade(socket, refusal, system, date = new Date().toUTCString()) {
   socket.on('error', () => {}); // the peer may be gone already
   socket.end(
     `HTTP/1.1 ${refusal.status} ${sentence(refusal, system)}\r\n` +
-      'Server: Microsoft-HTTPAPI/2.0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
+      `Server: Microsoft-HTTPAPI/2.0\r\nDate: ${date}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
 }

@@ -30,6 +30,7 @@ export class Relay {
   #host;
   #path;
   #rules;
+  #date;
   #log;
   #channels = new Set(); // listeners: {socket, expiry, timer}
   #waiting = new Map(); // id to Exchange or Accept
@@ -54,14 +55,16 @@ export class Relay {
    * host   HOST[:PORT] by which senders and listeners reach it
    * path   of the hybrid connection
    * rules  [{name, key, rights: ['Listen', 'Send']}]
+   * date   what its clock shows, as HTTP writes it
    */
-  constructor({ host, path, rules, log = () => {} }) {
+  constructor({ host, path, rules, date = () => new Date().toUTCString(), log = () => {} }) {
     this.#host = host;
     this.#path = path;
     this.#rules = rules;
+    this.#date = date;
     this.#log = log;
     this.#server.on('headers', (headers, request) =>
-      headers.push(`TrackingId: ${trackingId(this.#query(request).get('sb-hc-id') ?? undefined)}`));
+      headers.push(`TrackingId: ${trackingId(this.#query(request).get('sb-hc-id') ?? undefined)}`, `Date: ${this.#date()}`));
   }
 
   /** An HTTP request: a sender's. */
@@ -158,7 +161,7 @@ export class Relay {
       (this.#channels.size >= LISTENERS_MAX && QUOTA);
     if (refusal) {
       this.#log(`listener refused: ${refusal.status} ${refusal.message}`);
-      return refuseUpgrade(socket, refusal, this.#system);
+      return refuseUpgrade(socket, refusal, this.#system, this.#date());
     }
     this.#server.handleUpgrade(request, socket, head, (ws) => this.#addListener(ws, token));
   }
