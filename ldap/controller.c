@@ -98,8 +98,15 @@ static int parse_name(const char *text, char **ret_host, char **ret_port) {
     return *ret_host && *ret_port ? 0 : -ENOMEM;
 }
 
-static bool is_global_catalog(const controller *c) {
-    return strcmp(c->port, "3268") == 0 || strcmp(c->port, "3269") == 0;
+/* Why nothing that listens on this port can be of use; NULL where something may. */
+static const char *wrong_port(const controller *c) {
+    if (strcmp(c->port, "3268") == 0 || strcmp(c->port, "3269") == 0)
+        return "is given with the port of the global catalog, which takes no changes; LDAPS has "
+               "port 636";
+    if (strcmp(c->port, "389") == 0)
+        return "is given with the port of LDAP in plain text, which takes no passwords; LDAPS has "
+               "port 636";
+    return NULL;
 }
 
 /* ---- Status ---------------------------------------------------------------------------------- */
@@ -371,6 +378,8 @@ static const session_events session_events_of_controller = {
     .ready = on_ready, .alive = on_alive, .lost = on_lost};
 
 static void begin(controller *c) {
+    const char *problem;
+
     (void) sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
 
     /* It is about to be lost. */
@@ -378,10 +387,9 @@ static void begin(controller *c) {
         return try_later(c);
 
     c->began_at = now_monotonic();
-    if (is_global_catalog(c))
-        return become_unusable(c, NULL, OUTCOME_AD_CONFIGURATION,
-                               "is given with the port of the global catalog, which takes no "
-                               "changes; LDAPS has port 636");
+    problem = wrong_port(c);
+    if (problem)
+        return become_unusable(c, NULL, OUTCOME_AD_CONFIGURATION, problem);
 
     c->phase = PHASE_STARTING;
     if (open_session(c, &c->searches) < 0)

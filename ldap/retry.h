@@ -13,12 +13,13 @@
 usec_t retry_controller(unsigned failures, uint32_t random);
 
 /* How often credentials that were refused as wrong are tried until the configuration is read
- * again. */
-#define RETRY_WRONG_CREDENTIALS_MAX 3
+ * again: once more, for a refusal that was a mistake, and never three times, which is what strict
+ * domains lock an account for, some for good. */
+#define RETRY_WRONG_CREDENTIALS_MAX 2
 
 /* The agent's account after `refusals` in a row, this one included. Wrong credentials are tried
- * again after 31 to 46 minutes: AD forgets a wrong password after 30 minutes by default, so that no
- * two of them count together towards a lockout; and after RETRY_WRONG_CREDENTIALS_MAX no more,
- * which is USEC_INFINITY. A state of the account that may mend itself is looked at again after 5 to
+ * again after 31 to 46 minutes: AD forgets a wrong password after 30 minutes by default, so that the
+ * two do not count together towards a lockout; and after RETRY_WRONG_CREDENTIALS_MAX no more, which
+ * is USEC_INFINITY. A state of the account that may mend itself is looked at again after 5 to
  * 6 minutes; it costs the account nothing. */
 usec_t retry_account(bool is_wrong_password, unsigned refusals, uint32_t random);

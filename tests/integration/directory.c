@@ -11,6 +11,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -104,6 +107,18 @@ static void modify(const char *dn, const char *change) {
             "-D \"$WRITEBACK_LAB_ADMIN_DN\" -w \"$WRITEBACK_LAB_ADMIN_PASSWORD\" 2>&1",
             output, sizeof(output)) != 0)
         fail_msg("ldapmodify: %s", output);
+}
+
+/* An entry, in SDDL, for an object's access control list. */
+static void add_to_acl(const char *dn, const char *entry) {
+    char output[1024];
+
+    (void) setenv("TEST_DN", dn, 1);
+    (void) setenv("TEST_SDDL", entry, 1);
+    if (run("chroot $WRITEBACK_LAB_TREE samba-tool dsacl set -s /lab/dc1/etc/smb.conf "
+            "--objectdn=\"$TEST_DN\" --sddl=\"$TEST_SDDL\" 2>&1 >/dev/null",
+            output, sizeof(output)) != 0)
+        fail_msg("samba-tool: %s", output);
 }
 
 static const char *staff_dn(const char *name) {
@@ -559,6 +574,13 @@ static void complexity_is_told(void **state) {
     assert_reason(&r, "passwordComplexity", 0);
 }
 
+/* An access control entry whose trustee is the agent's account. */
+static void entry_for_agent(fixture *f, const char *what, char *ret, size_t size) {
+    _cleanup_(directory_account_freep) directory_account *agent = find(f, "svc-writeback");
+
+    (void) snprintf(ret, size, "(%s%s)", what, directory_account_get(agent)->sid);
+}
+
 static void a_fine_grained_policy_is_told(void **state) {
     result r = reset(*state, "bob", "Fourteen-Chars", 0);
 
@@ -566,9 +588,32 @@ static void a_fine_grained_policy_is_told(void **state) {
     assert_reason(&r, "minimumPasswordLength", 15);
     assert_true(can_bind("bob", lab("USER_PASSWORD")));
 
+    /* The agent may not read it, and does not guess what the controller has not named. */
+    r = reset(*state, "bob", "abc", 0);
+    assert_outcome(&r, OUTCOME_AD_PASSWORD_POLICY);
+    assert_int_equal(r.reply.n_reasons, 1);
+    assert_reason(&r, "minimumPasswordLength", 15);
+
     r = reset(*state, "bob", "Fifteen-Chars-1", 0);
     assert_success(&r);
     assert_true(can_bind("bob", "Fifteen-Chars-1"));
+}
+
+static void a_fine_grained_policy_that_may_be_read_is_told_in_full(void **state) {
+    fixture *f = *state;
+    char entry[256];
+    result r;
+
+    entry_for_agent(f, "A;;RP;;;", entry, sizeof(entry));
+    add_to_acl("CN=Long passwords,CN=Password Settings Container,CN=System,DC=corp,DC=example",
+               entry);
+    r = reset(f, "bob", "abc", 0);
+    assert_outcome(&r, OUTCOME_AD_PASSWORD_POLICY);
+    assert_reason(&r, "minimumPasswordLength", 15);
+    assert_reason(&r, "passwordComplexity", 0);
+    /* That he was reset just now. */
+    assert_reason(&r, "minimumPasswordAge", 86400);
+    assert_int_equal(r.reply.n_reasons, 3);
 }
 
 static void minimum_age_is_told_in_seconds(void **state) {
@@ -645,18 +690,12 @@ static void must_change_is_set_after_the_reset(void **state) {
 
 static void a_refused_must_change_leaves_the_reset_done(void **state) {
     fixture *f = *state;
-    _cleanup_(directory_account_freep) directory_account *service = find(f, "svc-writeback");
-    char output[1024];
+    char entry[256];
     result r;
 
     /* The one right that only must-change needs: write on pwdLastSet. */
-    (void) setenv("TEST_DN", staff_dn("ivan"), 1);
-    (void) setenv("TEST_SID", directory_account_get(service)->sid, 1);
-    if (run("chroot $WRITEBACK_LAB_TREE samba-tool dsacl set -s /lab/dc1/etc/smb.conf "
-            "--objectdn=\"$TEST_DN\" "
-            "--sddl=\"(OD;;WP;bf967a0a-0de6-11d0-a285-00aa003049e2;;$TEST_SID)\" 2>&1 >/dev/null",
-            output, sizeof(output)) != 0)
-        fail_msg("samba-tool: %s", output);
+    entry_for_agent(f, "OD;;WP;bf967a0a-0de6-11d0-a285-00aa003049e2;;", entry, sizeof(entry));
+    add_to_acl(staff_dn("ivan"), entry);
 
     r = reset(f, "ivan", "Done-All-The-Same-1", RESET_MUST_CHANGE);
     assert_success(&r);
@@ -854,17 +893,11 @@ static void a_locked_account_cannot_change_its_password(void **state) {
 }
 
 static void change_where_forbidden(fixture *f) {
-    char output[1024];
     result r;
 
     add_user("tied");
-    (void) setenv("TEST_DN", staff_dn("tied"), 1);
-    if (run("chroot $WRITEBACK_LAB_TREE samba-tool dsacl set -s /lab/dc1/etc/smb.conf "
-            "--objectdn=\"$TEST_DN\" --sddl=\"(OD;;CR;ab721a53-1e2f-11d0-9819-00aa0040529b;;PS)"
-            "(OD;;CR;ab721a53-1e2f-11d0-9819-00aa0040529b;;WD)\" 2>&1 >/dev/null",
-            output, sizeof(output)) != 0)
-        fail_msg("samba-tool: %s", output);
-
+    add_to_acl(staff_dn("tied"), "(OD;;CR;ab721a53-1e2f-11d0-9819-00aa0040529b;;PS)"
+                                 "(OD;;CR;ab721a53-1e2f-11d0-9819-00aa0040529b;;WD)");
     r = change(f, "tied", lab("USER_PASSWORD"), "Never-Set-4711");
     assert_outcome(&r, OUTCOME_AD_PASSWORD_POLICY);
     assert_int_equal(r.reply.n_reasons, 1);
@@ -993,9 +1026,9 @@ static void a_plain_text_port_is_told(void **state) {
     (void) snprintf(name, sizeof(name), "%s:389", lab("DC"));
     use_controllers(f, name, NULL);
     r = locate(f, IDENTIFIER_SAM_ACCOUNT_NAME, "alice");
-    assert_true(r.reply.outcome == OUTCOME_AD_CONFIGURATION ||
-                r.reply.outcome == OUTCOME_AD_NOT_REACHABLE);
-    assert_non_null(strstr(r.detail, "TLS port"));
+    assert_outcome(&r, OUTCOME_AD_CONFIGURATION);
+    assert_non_null(strstr(r.detail, "plain text"));
+    assert_non_null(strstr(r.detail, "636"));
 }
 
 static void the_global_catalog_is_told(void **state) {
@@ -1088,11 +1121,13 @@ static void dead_controllers_first_in_the_list_cost_no_time(void **state) {
     directory_account_free(r.account);
 }
 
-static void a_wrong_bind_password_is_told_and_not_hammered(void **state) {
+/* Where three wrong passwords lock an account, and only an administrator unlocks it. */
+static void a_wrong_bind_password_is_told_and_does_not_lock_the_account(void **state) {
     fixture *f = *state;
     const controller_status *status;
     result r;
 
+    modify(lab("BASE_DN"), "replace: lockoutThreshold\\nlockoutThreshold: 3\\n");
     secret_free(f->config.bind_password);
     assert_int_equal(secret_new("wrong", 5, &f->config.bind_password), 0);
     use_controllers(f, lab("DC"), "127.0.0.2");
@@ -1107,7 +1142,45 @@ static void a_wrong_bind_password_is_told_and_not_hammered(void **state) {
     assert_int_equal(status->state, CONTROLLER_UNUSABLE);
     assert_int_equal(status->outcome, OUTCOME_AD_CONFIGURATION);
     assert_string_equal(attribute("svc-writeback", "badPwdCount"), "1");
+    assert_true(can_bind("svc-writeback", lab("SERVICE_PASSWORD")));
+    modify(lab("BASE_DN"), "replace: lockoutThreshold\\nlockoutThreshold: 5\\n");
 }
+
+/* As the administrator: an entry, in LDIF. */
+static void add(const char *dn, const char *attributes) {
+    char output[1024];
+
+    (void) setenv("TEST_LDIF", dn, 1);
+    (void) setenv("TEST_ATTRIBUTES", attributes, 1);
+    if (run("printf 'dn: %s\\n%b' \"$TEST_LDIF\" \"$TEST_ATTRIBUTES\" | "
+            "LDAPTLS_CACERT=$WRITEBACK_LAB_DC_CA ldapadd -x -H ldaps://$WRITEBACK_LAB_DC "
+            "-D \"$WRITEBACK_LAB_ADMIN_DN\" -w \"$WRITEBACK_LAB_ADMIN_PASSWORD\" 2>&1",
+            output, sizeof(output)) != 0)
+        fail_msg("ldapadd: %s", output);
+}
+
+/* A fine-grained policy under which this user's password has expired a second after it was set. */
+static void let_password_expire(const char *user) {
+    char attributes[1024];
+
+    (void) snprintf(attributes, sizeof(attributes),
+                    "objectClass: msDS-PasswordSettings\\n"
+                    "msDS-PasswordSettingsPrecedence: 1\\n"
+                    "msDS-PasswordReversibleEncryptionEnabled: FALSE\\n"
+                    "msDS-PasswordHistoryLength: 0\\n"
+                    "msDS-PasswordComplexityEnabled: FALSE\\n"
+                    "msDS-MinimumPasswordLength: 7\\n"
+                    "msDS-MinimumPasswordAge: 0\\n"
+                    "msDS-MaximumPasswordAge: -10000000\\n"
+                    "msDS-LockoutThreshold: 0\\n"
+                    "msDS-LockoutObservationWindow: -18000000000\\n"
+                    "msDS-LockoutDuration: -18000000000\\n"
+                    "msDS-PSOAppliesTo: %s\\n",
+                    staff_dn(user));
+    add("CN=Short lived,CN=Password Settings Container,CN=System,DC=corp,DC=example", attributes);
+}
+
+#define NO_HOURS "AAAAAAAAAAAAAAAAAAAAAAAAAAAA" /* 21 bytes, a bit for each hour of a week */
 
 /* With the right password, so that nothing counts towards a lockout. */
 static void each_trouble_of_the_agents_account_is_told(void **state) {
@@ -1119,11 +1192,27 @@ static void each_trouble_of_the_agents_account_is_told(void **state) {
         {"mustchange", "the account must change its password first ("},
         {"expired", "the account has expired ("},
         {"oscar", "the account is locked out ("},
+        {"day-worker", "the account may not sign in at this hour ("},
+        {"desk-worker", "the account may not sign in from this computer ("},
+        {"old-timer", "the account's password has expired ("},
     };
+    char error[1024] = "";
+    usec_t until = now_monotonic() + PATIENCE;
     result r;
 
     for (size_t i = 0; i < 5; i++)
         assert_false(can_bind("oscar", "wrong"));
+    add_user("day-worker");
+    modify(staff_dn("day-worker"), "replace: logonHours\\nlogonHours:: " NO_HOURS "\\n");
+    add_user("desk-worker");
+    modify(staff_dn("desk-worker"), "replace: userWorkstations\\nuserWorkstations: DESK\\n");
+    add_user("old-timer");
+    let_password_expire("old-timer");
+    while (!strstr(error, "data 532")) {
+        bind_error("old-timer", lab("USER_PASSWORD"), error, sizeof(error));
+        assert_true(now_monotonic() < until);
+    }
+
     for (size_t i = 0; i < ELEMENTSOF(accounts); i++) {
         char dn[64];
 
@@ -1193,16 +1282,37 @@ static void where_the_control_is_only_preferred_history_is_skipped(void **state)
 
 /* ---- A read-only controller ------------------------------------------------------------------ */
 
-/* Connections to or from port 389 in the lab's network, those included that ended within the last
- * minute; a listening socket is none. */
-static int plain_text_connections(void) {
-    char output[32];
+/* A socket that gets a copy of each packet to or from port 389, and nothing else: a connection that
+ * has ended leaves no trace elsewhere. */
+static int watch_plain_text(void) {
+    struct sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 9), /* of the IP header: protocol */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 0, 5),
+        BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),
+        BPF_STMT(BPF_LD | BPF_H | BPF_IND, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 389, 3, 0),
+        BPF_STMT(BPF_LD | BPF_H | BPF_IND, 2),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 389, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    const struct sock_fprog filter = {ELEMENTSOF(program), program};
+    int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP)};
 
-    assert_int_equal(run("awk 'FNR > 1 && $4 != \"0A\" && ($2 ~ /:0185$/ || $3 ~ /:0185$/)' "
-                         "/proc/net/tcp /proc/net/tcp6 | wc -l",
-                         output, sizeof(output)),
-                     0);
-    return atoi(output);
+    assert_true(fd >= 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
+    return fd;
+}
+
+static int plain_text_packets(int watch) {
+    char packet[64];
+    int n = 0;
+
+    while (recv(watch, packet, sizeof(packet), MSG_TRUNC) > 0)
+        n++;
+    return n;
 }
 
 static void wait_until_tried(fixture *f, size_t controller) {
@@ -1235,6 +1345,7 @@ static directory_account *find_elsewhere(fixture *f, const char *user) {
 
 static void a_read_only_controller_is_passed_over_for_a_writable_one(void **state) {
     fixture *f = *state;
+    _cleanup_close_ int watch = watch_plain_text();
     const controller_status *status;
     result r;
 
@@ -1251,11 +1362,12 @@ static void a_read_only_controller_is_passed_over_for_a_writable_one(void **stat
     assert_string_equal(r.controller, lab("DC"));
     assert_true(can_bind("alice", "Written-4711-once"));
     assert_false(can_bind("alice", lab("USER_PASSWORD")));
-    assert_int_equal(plain_text_connections(), 0);
+    assert_int_equal(plain_text_packets(watch), 0);
 }
 
 static void a_read_only_controller_alone_is_told_and_changes_nothing(void **state) {
     fixture *f = *state;
+    _cleanup_close_ int watch = watch_plain_text();
     _cleanup_(directory_account_freep) directory_account *grace = find_elsewhere(f, "grace");
     _cleanup_free_ char *before = strdup(attribute("grace", "pwdLastSet"));
     result r;
@@ -1271,20 +1383,21 @@ static void a_read_only_controller_alone_is_told_and_changes_nothing(void **stat
     assert_false(r.reply.sent);
     assert_string_equal(attribute("grace", "pwdLastSet"), before);
     assert_true(can_bind("grace", lab("USER_PASSWORD")));
-    assert_int_equal(plain_text_connections(), 0);
+    assert_int_equal(plain_text_packets(watch), 0);
 }
 
 /* Where the agent's account may not see what the controller is, the controller says so by a
  * referral to the writable one's port 389, where a password would go in clear text. */
 static void a_referral_is_told_and_not_followed(void **state) {
     fixture *f = *state;
+    _cleanup_close_ int watch = watch_plain_text();
     _cleanup_free_ char *before = strdup(attribute("heidi", "pwdLastSet"));
     result r;
 
     sign_in_as(f, "svc-blind@" DOMAIN, lab("SERVICE_PASSWORD"));
     use_controllers(f, lab("RODC"), NULL);
     r = reset(f, "heidi", "Never-Set-4711", 0);
-    assert_int_equal(plain_text_connections(), 0);
+    assert_int_equal(plain_text_packets(watch), 0);
     assert_outcome(&r, OUTCOME_AD_CONFIGURATION);
     assert_int_equal(r.reply.ldap_result, 10);
     assert_int_equal(r.reply.ad_error, 0x202b);
@@ -1318,6 +1431,7 @@ static void end_log(FILE *file, int before, char *log, size_t size) {
 /* An account that no read-only controller may hold, the administrator's. */
 static void an_account_that_it_does_not_hold_is_its_own_trouble(void **state) {
     fixture *f = *state;
+    _cleanup_close_ int watch = watch_plain_text();
     const controller_status *status;
     char log[8192];
     FILE *file;
@@ -1343,7 +1457,16 @@ static void an_account_that_it_does_not_hold_is_its_own_trouble(void **state) {
     assert_success(&r);
     assert_string_equal(r.controller, lab("DC"));
     assert_true(can_bind("ivan", "Written-4711-once"));
-    assert_int_equal(plain_text_connections(), 0);
+    assert_int_equal(plain_text_packets(watch), 0);
+}
+
+static void a_connection_in_plain_text_would_be_seen(void **state) {
+    _cleanup_close_ int watch = watch_plain_text();
+    char output[1024];
+
+    (void) state;
+    (void) run("ldapwhoami -x -H ldap://$WRITEBACK_LAB_DC 2>&1", output, sizeof(output));
+    assert_true(plain_text_packets(watch) > 0);
 }
 
 #define OPENED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -1355,6 +1478,7 @@ int main(int argc, char **argv) {
         UNOPENED(where_the_control_is_only_preferred_history_is_skipped),
     };
     const struct CMUnitTest read_only[] = {
+        UNOPENED(a_connection_in_plain_text_would_be_seen),
         UNOPENED(a_read_only_controller_is_passed_over_for_a_writable_one),
         UNOPENED(a_read_only_controller_alone_is_told_and_changes_nothing),
         UNOPENED(a_referral_is_told_and_not_followed),
@@ -1378,6 +1502,7 @@ int main(int argc, char **argv) {
         OPENED(each_broken_rule_is_told),
         OPENED(complexity_is_told),
         OPENED(a_fine_grained_policy_is_told),
+        OPENED(a_fine_grained_policy_that_may_be_read_is_told_in_full),
         OPENED(minimum_age_is_told_in_seconds),
         OPENED(history_is_told_and_changes_nothing),
         UNOPENED(without_hints_history_is_skipped_and_that_is_told),
@@ -1408,7 +1533,7 @@ int main(int argc, char **argv) {
         UNOPENED(a_silent_controller_costs_no_more_than_the_deadline),
         UNOPENED(a_silent_controller_is_told_as_one),
         UNOPENED(dead_controllers_first_in_the_list_cost_no_time),
-        UNOPENED(a_wrong_bind_password_is_told_and_not_hammered),
+        UNOPENED(a_wrong_bind_password_is_told_and_does_not_lock_the_account),
         UNOPENED(each_trouble_of_the_agents_account_is_told),
     };
 
