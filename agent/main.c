@@ -12,6 +12,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "agent/base/log.h"
+#include "agent/keep_alive.h"
 #include "agent/service.h"
 
 typedef struct arguments {
@@ -177,6 +178,7 @@ static void block_signals(void) {
 
 static int run(const char *path, config *c) {
     _cleanup_(service_freep) service *s = NULL;
+    _cleanup_(keep_alive_freep) keep_alive *k = NULL;
     sd_event *event = NULL;
     int r;
 
@@ -186,11 +188,16 @@ static int run(const char *path, config *c) {
         r = service_new(event, path, c, &s);
     if (r >= 0)
         r = watch_signals(event, s);
+    if (r >= 0)
+        r = keep_alive_new(event, &k);
     if (r >= 0) {
+        /* It can work: configuration and keys are good. Whether relay and directory are there is no
+         * matter of the start, or a host without a network would not come up; /readyz tells it. */
         (void) sd_notify(0, "READY=1");
         r = sd_event_loop(event);
     }
 
+    k = keep_alive_free(k);
     s = service_free(s);
     (void) sd_event_unref(event);
     return r;

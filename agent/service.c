@@ -18,6 +18,11 @@
 /* Longer than any operation lives. */
 #define DRAIN_TIMEOUT (60 * USEC_PER_SEC)
 
+/* While requests drain systemd is asked for more time so often, each time for so much: an agent
+ * that hangs meanwhile is ended soon, one that works is not. */
+#define DRAIN_TICK (2 * USEC_PER_SEC)
+#define DRAIN_EXTENSION (6 * USEC_PER_SEC)
+
 typedef struct service_relay {
     service *service;
     relay *relay;
@@ -63,17 +68,26 @@ struct service {
     rooms rooms;
     service_wish wish;
     config *next_config; /* of a reload */
+    usec_t drain_end;    /* CLOCK_MONOTONIC; what is not answered by then never will be */
+    bool relays_stopped; /* all is answered: they only say goodbye */
     sd_event_source *drain_timer;
     sd_event_source
-        *drained; /* leaves the stack of whoever answered last before rooms are torn down */
+        *settled; /* leaves the stack of whoever answered last before rooms are torn down */
 };
 
 /* ---- What the rooms tell
  * ------------------------------------------------------------------------- */
 
 static void tell_systemd(service *s) {
-    _cleanup_free_ char *line = health_status_line(s->health);
+    _cleanup_free_ char *line = NULL;
 
+    if (s->wish == WISH_STOP) {
+        (void) sd_notifyf(0, "STATUS=Stopping; requests that are still being answered: %zu",
+                          operations_pending(s->rooms.operations));
+        return;
+    }
+
+    line = health_status_line(s->health);
     if (line)
         (void) sd_notifyf(0, "STATUS=%s", line);
 }
@@ -194,30 +208,10 @@ static void on_keys_state(const key_keeper_status *status, void *userdata) {
     report(userdata, COMPONENT_KEYS, "keys", "", "", h, status->reason, 0, status->not_after);
 }
 
-/* Whether all that was begun has been answered, and the answers have left. */
-static bool is_drained(const service *s) {
-    for (size_t i = 0; i < s->rooms.config->n_relays; i++)
-        if (relay_answers_pending(s->rooms.relays[i].relay) > 0)
-            return false;
-
-    return operations_pending(s->rooms.operations) == 0;
-}
-
-static void end_drain_if_done(service *s) {
-    if (s->wish != WISH_RUN && is_drained(s))
-        (void) sd_event_source_set_enabled(s->drained, SD_EVENT_ONESHOT);
-}
-
 static void on_request(relay_request *q, void *userdata) {
     service_relay *r = userdata;
 
     api_handle(&r->service->rooms.api, q);
-}
-
-static void on_sent(void *userdata) {
-    service_relay *r = userdata;
-
-    end_drain_if_done(r->service);
 }
 
 static void on_clock_state(clock_state state, const char *why, const clock_witness *witnesses,
@@ -255,8 +249,18 @@ static void on_graph_state(const graph_status *status, void *userdata) {
 /* ---- Build and tear down
  * -------------------------------------------------------------------------- */
 
+/* Something that a drain may wait for has ended. */
 static void on_idle(void *userdata) {
-    end_drain_if_done(userdata);
+    service *s = userdata;
+
+    if (s->wish != WISH_RUN)
+        (void) sd_event_source_set_enabled(s->settled, SD_EVENT_ONESHOT);
+}
+
+static void on_relay_quiet(void *userdata) {
+    const service_relay *r = userdata;
+
+    on_idle(r->service);
 }
 
 /* First: what is in a state directory of another host is not even read. */
@@ -426,7 +430,7 @@ static int open_relays(service *s, rooms *r) {
         const relay_callbacks callbacks = {
             .on_request = on_request,
             .on_state = on_relay_state,
-            .on_sent = on_sent,
+            .on_quiet = on_relay_quiet,
             .userdata = slot,
         };
 
@@ -498,11 +502,33 @@ static void tear_down(service *s) {
 /* ---- Reload and stop
  * ------------------------------------------------------------------------------ */
 
-static int on_drained(sd_event_source *source, void *userdata) {
-    service *s = userdata;
+static bool is_quiet(const service *s) {
+    const rooms *r = &s->rooms;
 
-    (void) source;
+    if (operations_pending(r->operations) > 0)
+        return false;
+    for (size_t i = 0; i < r->config->n_relays; i++)
+        if (!relay_is_quiet(r->relays[i].relay))
+            return false;
+    return true;
+}
+
+static void ask_for_time(void) {
+    (void) sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long) DRAIN_EXTENSION);
+}
+
+static void stop_relays(service *s) {
+    s->relays_stopped = true;
+    for (size_t i = 0; i < s->rooms.config->n_relays; i++)
+        relay_stop(s->rooms.relays[i].relay);
+}
+
+/* Nothing is under way any more, or nothing more is waited for. */
+static int end_drain(service *s) {
     (void) sd_event_source_set_enabled(s->drain_timer, SD_EVENT_OFF);
+    (void) sd_event_source_set_enabled(s->settled, SD_EVENT_OFF);
+    /* For what blocks: the ledger's last write. */
+    ask_for_time();
 
     if (s->wish == WISH_STOP)
         return sd_event_exit(s->event, 0);
@@ -517,17 +543,45 @@ static int on_drained(sd_event_source *source, void *userdata) {
     return 0;
 }
 
+/* First what came is answered, and what comes is turned away; then the relays close, which takes
+ * answers that have just left along. */
+static int on_settled(sd_event_source *source, void *userdata) {
+    service *s = userdata;
+
+    (void) source;
+
+    if (!is_quiet(s))
+        return 0;
+    if (!s->relays_stopped)
+        stop_relays(s);
+    return is_quiet(s) ? end_drain(s) : 0;
+}
+
 static int on_drain_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+    service *s = userdata;
+
     (void) usec;
-    return on_drained(source, userdata);
+
+    if (now_monotonic() >= s->drain_end)
+        return end_drain(s);
+
+    ask_for_time();
+    tell_systemd(s);
+    (void) sd_event_source_set_time_relative(source, DRAIN_TICK);
+    return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 static void drain(service *s, service_wish wish) {
+    /* A stop may come while a reload drains. */
+    if (s->wish == WISH_RUN) {
+        s->drain_end = now_monotonic() + DRAIN_TIMEOUT;
+        s->relays_stopped = false;
+    }
     s->wish = wish;
     s->rooms.api.stopping = true;
-    (void) sd_event_source_set_time_relative(s->drain_timer, DRAIN_TIMEOUT);
+    (void) sd_event_source_set_time_relative(s->drain_timer, 0);
     (void) sd_event_source_set_enabled(s->drain_timer, SD_EVENT_ONESHOT);
-    end_drain_if_done(s);
+    (void) sd_event_source_set_enabled(s->settled, SD_EVENT_ONESHOT);
 }
 
 void service_reload(service *s) {
@@ -554,8 +608,7 @@ void service_reload(service *s) {
 void service_stop(service *s) {
     assert(s);
 
-    (void) sd_notifyf(0, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
-                      (unsigned long long) DRAIN_TIMEOUT);
+    (void) sd_notify(0, "STOPPING=1");
     health_set_stopping(s->health);
     drain(s, WISH_STOP);
 }
@@ -571,9 +624,9 @@ static int add_sources(service *s) {
     if (r >= 0)
         r = sd_event_source_set_enabled(s->drain_timer, SD_EVENT_OFF);
     if (r >= 0)
-        r = sd_event_add_defer(s->event, &s->drained, on_drained, s);
+        r = sd_event_add_defer(s->event, &s->settled, on_settled, s);
     if (r >= 0)
-        r = sd_event_source_set_enabled(s->drained, SD_EVENT_OFF);
+        r = sd_event_source_set_enabled(s->settled, SD_EVENT_OFF);
     return r;
 }
 
@@ -643,7 +696,7 @@ service *service_free(service *s) {
     (void) health_free(s->health);
     (void) curl_glue_free(s->glue);
     (void) sd_event_source_disable_unref(s->drain_timer);
-    (void) sd_event_source_disable_unref(s->drained);
+    (void) sd_event_source_disable_unref(s->settled);
     (void) sd_event_unref(s->event);
     free(s);
     return NULL;

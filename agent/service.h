@@ -18,12 +18,13 @@ int service_new(sd_event *event, const char *path, config *c, service **ret);
 service *service_free(service *s);
 
 /* SIGHUP: reads the configuration again; where it is wrong, logs 35037 and keeps the old one.
- * Otherwise finishes what is under way, turning new requests away for that long, and builds the
- * rooms anew. */
+ * Otherwise finishes what is under way, answering new requests with 35013 for that long, and builds
+ * the rooms anew. systemd is told by RELOADING=1 and READY=1. */
 void service_reload(service *s);
 
-/* SIGTERM: finishes what is under way, turning new requests away, then leaves the loop
- * (sd_event_exit(3)). */
+/* SIGTERM: finishes what is under way, answering new requests with 35013, until every answer has
+ * left this host, a minute at most; then leaves the loop (sd_event_exit(3)). systemd is told by
+ * STOPPING=1, and asked for more time by EXTEND_TIMEOUT_USEC= as long as it takes. */
 void service_stop(service *s);
 
 DEFINE_CLEANUP(service *, service_free);

@@ -170,8 +170,10 @@ static void on_end(const websocket_end *how, void *userdata) {
 
     note_clock(r);
     drop_channel(r);
-    if (r->status.state == RELAY_STOPPED)
+    if (r->status.state == RELAY_STOPPED) {
+        relay_settle(r);
         return;
+    }
 
     if (was_open)
         log_channel(r, OUTCOME_RELAY_ERROR, how);
@@ -356,7 +358,15 @@ const relay_status *relay_get_status(const relay *r) {
     return &r->status;
 }
 
-size_t relay_answers_pending(const relay *r) {
+bool relay_is_quiet(const relay *r) {
     assert(r);
-    return r->n_answers;
+    return r->n_answers == 0 && r->n_rendezvous == 0 &&
+           (r->status.state != RELAY_STOPPED || !r->channel);
+}
+
+void relay_settle(const relay *r) {
+    assert(r);
+
+    if (!r->freeing && r->callbacks.on_quiet && relay_is_quiet(r))
+        r->callbacks.on_quiet(r->callbacks.userdata);
 }

@@ -71,12 +71,17 @@ struct relay {
 
     relay_request *requests; /* handed over and not answered yet */
     size_t n_requests;
-    size_t n_answers; /* given and not sent yet */
+    size_t n_answers; /* given, and not sent yet */
     rendezvous *rendezvous;
     size_t n_rendezvous;
     usec_t refusals_since; /* of WebSocket senders; start of the minute that is counted */
     unsigned refusals;
 };
+
+/* ---- listener.c ------------------------------------------------------------------------------ */
+
+/* Something that was on its way has arrived or is lost: tells the owner if it was the last. */
+void relay_settle(const relay *r);
 
 /* ---- request.c ------------------------------------------------------------------------------- */
 

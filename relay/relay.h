@@ -82,13 +82,13 @@ typedef void (*relay_request_fn)(relay_request *request, void *userdata);
 /* The state, or the reason for it, changed. The relay may be freed in the call. */
 typedef void (*relay_state_fn)(const relay_status *status, void *userdata);
 
-/* No answer waits to be sent any more. The relay must not be freed in the call. */
-typedef void (*relay_sent_fn)(void *userdata);
+/* relay_is_quiet() became true. Nothing may be freed in the call. */
+typedef void (*relay_quiet_fn)(void *userdata);
 
 typedef struct relay_callbacks {
     relay_request_fn on_request;
     relay_state_fn on_state;
-    relay_sent_fn on_sent; /* may be NULL */
+    relay_quiet_fn on_quiet; /* may be NULL */
     void *userdata;
 } relay_callbacks;
 
@@ -113,8 +113,9 @@ void relay_stop(relay *r);
 const char *relay_name(const relay *r);
 const relay_status *relay_get_status(const relay *r);
 
-/* Answers that were given and wait to be sent. */
-size_t relay_answers_pending(const relay *r);
+/* Nothing is on its way: no answer, no rendezvous and, after relay_stop(), no control channel. Then
+ * relay_free() cuts nothing off. */
+bool relay_is_quiet(const relay *r);
 
 /* What the request says. Borrowed until it is answered. */
 const char *relay_request_method(const relay_request *q);

@@ -42,9 +42,12 @@ struct rendezvous {
 DEFINE_CLEANUP(rendezvous *, rendezvous_free);
 
 rendezvous *rendezvous_free(rendezvous *v) {
+    relay *r;
+
     if (!v)
         return NULL;
 
+    r = v->relay;
     if (v->previous)
         v->previous->next = v->next;
     else
@@ -61,6 +64,7 @@ rendezvous *rendezvous_free(rendezvous *v) {
     (void) sd_event_source_disable_unref(v->deadline);
     intake_done(&v->intake);
     free(v);
+    relay_settle(r);
     return NULL;
 }
 

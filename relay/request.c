@@ -220,9 +220,8 @@ answer *answer_free(answer *a) {
     free(a->json);
     free(a->body);
     free(a);
-
-    if (--r->n_answers == 0 && !r->freeing && r->callbacks.on_sent)
-        r->callbacks.on_sent(r->callbacks.userdata);
+    r->n_answers--;
+    relay_settle(r);
     return NULL;
 }
 

@@ -5,11 +5,17 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "agent/base/clock.h"
+
 /* How many jobs may wait. */
 #define WAITING_MAX 1024
+
+/* The kernel's limit, with the NUL. */
+#define NAME_MAX_SIZE 16
 
 struct worker_job {
     worker_run_fn run;
@@ -26,16 +32,22 @@ typedef struct job_queue {
 } job_queue;
 
 struct worker {
+    worker *next; /* of all; the loop's alone */
+    char name[NAME_MAX_SIZE];
     pthread_t thread;
-    pthread_mutex_t lock; /* guards waiting, finished, running, stopping, abandoned */
+    pthread_mutex_t lock; /* guards waiting, finished, running, owing_since, stopping, abandoned */
     pthread_cond_t wake;
     job_queue waiting, finished;
-    bool running; /* a job, in the thread */
+    bool running;       /* a job, in the thread */
+    usec_t owing_since; /* there is work, and nothing of it got done since; 0: there is none */
     bool stopping;
     bool abandoned;  /* the thread frees all, itself included */
     int finished_fd; /* eventfd(2): the thread has put something into `finished` */
     sd_event_source *finished_source;
 };
+
+/* Those that somebody waits for. The loop's alone. */
+static worker *workers;
 
 static void queue_put(job_queue *q, worker_job *job) {
     job->next = NULL;
@@ -102,6 +114,7 @@ static void *thread_main(void *userdata) {
         (void) pthread_mutex_lock(&w->lock);
         queue_put(&w->finished, job);
         w->running = false;
+        w->owing_since = w->waiting.head ? now_monotonic() : 0;
         abandoned = w->abandoned;
         (void) pthread_mutex_unlock(&w->lock);
 
@@ -136,7 +149,7 @@ static int on_finished(sd_event_source *source, int fd, uint32_t revents, void *
     return 0;
 }
 
-static int start_thread(worker *w, const char *name) {
+static int start_thread(worker *w) {
     sigset_t all, before;
     int r;
 
@@ -148,8 +161,21 @@ static int start_thread(worker *w, const char *name) {
     if (r < 0)
         return r;
 
-    (void) pthread_setname_np(w->thread, name);
+    (void) pthread_setname_np(w->thread, w->name);
     return 0;
+}
+
+static void link_worker(worker *w) {
+    w->next = workers;
+    workers = w;
+}
+
+static void unlink_worker(const worker *w) {
+    worker **p = &workers;
+
+    while (*p != w)
+        p = &(*p)->next;
+    *p = w->next;
 }
 
 int worker_new(sd_event *event, const char *name, worker **ret) {
@@ -164,6 +190,7 @@ int worker_new(sd_event *event, const char *name, worker **ret) {
     if (!w)
         return -ENOMEM;
 
+    (void) snprintf(w->name, sizeof(w->name), "%s", name);
     (void) pthread_mutex_init(&w->lock, NULL);
     (void) pthread_cond_init(&w->wake, NULL);
     w->finished_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -171,7 +198,7 @@ int worker_new(sd_event *event, const char *name, worker **ret) {
     if (r >= 0)
         r = sd_event_add_io(event, &w->finished_source, w->finished_fd, EPOLLIN, on_finished, w);
     if (r >= 0)
-        r = start_thread(w, name);
+        r = start_thread(w);
     if (r < 0) {
         sd_event_source_disable_unref(w->finished_source);
         closep(&w->finished_fd);
@@ -179,6 +206,7 @@ int worker_new(sd_event *event, const char *name, worker **ret) {
         return r;
     }
 
+    link_worker(w);
     *ret = w;
     return 0;
 }
@@ -193,6 +221,7 @@ worker *worker_free(worker *w) {
     (void) pthread_mutex_unlock(&w->lock);
     (void) pthread_join(w->thread, NULL);
 
+    unlink_worker(w);
     free_worker(w);
     return NULL;
 }
@@ -212,6 +241,7 @@ worker *worker_abandon(worker *w) {
         dispose_of(&w->waiting);
         dispose_of(&w->finished);
         w->abandoned = true;
+        unlink_worker(w);
         (void) pthread_detach(w->thread);
     }
     (void) pthread_mutex_unlock(&w->lock);
@@ -235,6 +265,8 @@ int worker_submit(worker *w, worker_run_fn run, worker_done_fn done, worker_disp
 
     (void) pthread_mutex_lock(&w->lock);
     full = w->waiting.length >= WAITING_MAX;
+    if (!w->running && !w->waiting.head)
+        w->owing_since = now_monotonic();
     if (!full)
         queue_put(&w->waiting, job);
     (void) pthread_cond_signal(&w->wake);
@@ -253,4 +285,30 @@ int worker_submit(worker *w, worker_run_fn run, worker_done_fn done, worker_disp
 void worker_cancel(worker_job *job) {
     assert(job);
     job->cancelled = true;
+}
+
+static usec_t owing_since(worker *w) {
+    usec_t since;
+
+    (void) pthread_mutex_lock(&w->lock);
+    since = w->owing_since;
+    (void) pthread_mutex_unlock(&w->lock);
+    return since;
+}
+
+usec_t workers_owing_since(const char **ret_name) {
+    usec_t first = 0;
+
+    assert(ret_name);
+
+    *ret_name = NULL;
+    for (worker *w = workers; w; w = w->next) {
+        usec_t since = owing_since(w);
+
+        if (since == 0 || (first > 0 && first <= since))
+            continue;
+        first = since;
+        *ret_name = w->name;
+    }
+    return first;
 }

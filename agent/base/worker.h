@@ -43,4 +43,10 @@ int worker_submit(worker *w, worker_run_fn run, worker_done_fn done, worker_disp
  * Must not be called after `done`. */
 void worker_cancel(worker_job *job);
 
+/* Of all workers that have work, the one that has got nothing done for the longest time: since when
+ * (CLOCK_MONOTONIC; a job that ended, or the first that was given to it), and its name, borrowed. 0
+ * and NULL where none has work. Abandoned ones do not count: nobody waits for them. To be called on
+ * the loop. */
+usec_t workers_owing_since(const char **ret_name);
+
 DEFINE_CLEANUP(worker *, worker_free);

@@ -63,6 +63,11 @@ export class AgentProcess {
     return this.#process.exitCode;
   }
 
+  /** Lets it read its configuration again. */
+  reload() {
+    this.#process.kill('SIGHUP');
+  }
+
   kill() {
     this.#process.kill('SIGKILL');
   }

@@ -19,6 +19,17 @@ CONFIG=/etc/writeback/writebackd.conf
 
 # ---- Outside: a view of this host, with the agent installed --------------------------------------
 
+# The controller is no process of the container's: what freezes it asks for it out here.
+freeze_on_demand() {
+    local signal
+    rm -f "$SCRATCH/controller.signal"
+    mkfifo "$SCRATCH/controller.signal"
+    while read -r signal <>"$SCRATCH/controller.signal"; do
+        kill -s "$signal" "$(<"$SCRATCH/dc1.pid")"
+        touch "$SCRATCH/controller.$signal"
+    done
+}
+
 make_view() {
     mkdir -p "$VIEW"
     mount -t tmpfs -o mode=755 writeback-service "$VIEW"
@@ -72,6 +83,8 @@ outside() {
     make_view
     install_agent
     install_test
+    freeze_on_demand &
+    trap "kill $! || true" EXIT
     timeout 240 systemd-nspawn -D "$ROOT" --register=no --keep-unit --quiet --console=pipe \
         --bind="$SCRATCH" --bind-ro="$TREE" --bind-ro="$WRITEBACK_LAB_CACHE" --bind-ro=/etc/hosts \
         --boot systemd.unit=writeback-test.target >"$SCRATCH/log/service.log" 2>&1 </dev/null || true
@@ -103,6 +116,12 @@ within() { # SECONDS COMMAND…: waits for a state that nobody announces
         ((SECONDS < end)) || return 1
         sleep 0.05
     done
+}
+
+controller() { # STOP or CONT
+    rm -f "$WRITEBACK_LAB_SCRATCH/controller.$1"
+    echo "$1" >"$WRITEBACK_LAB_SCRATCH/controller.signal"
+    within 10 test -e "$WRITEBACK_LAB_SCRATCH/controller.$1"
 }
 
 entries() { journalctl --quiet --no-pager --output=cat -u writebackd "$@"; }
@@ -218,6 +237,69 @@ wrong_configuration_ends_with_78() {
     $(systemctl show --property=NRestarts --value writebackd) == 0 ]] &&
         entries WRITEBACK_EVENT=32005 | grep "$CONFIG:"
 }
+property() { systemctl show --property="$1" --value writebackd; }
+# drop_in LINE…: for the unit, in the place of what was there.
+drop_in() {
+    mkdir -p /etc/systemd/system/writebackd.service.d
+    printf '%s\n' '[Service]' "$@" >/etc/systemd/system/writebackd.service.d/test.conf
+    systemctl daemon-reload
+}
+in_flight() { [[ $(curl --silent "$WRITEBACK_LAB_HEALTH_URL/status" | jq .requests.inFlight) == "$1" ]]; }
+
+watchdog_is_told_that_work_gets_on() {
+    local pid told
+    drop_in WatchdogSec=2 RestartSec=100ms
+    systemctl restart writebackd && within 30 is_ready
+    pid=$(main_pid)
+    for _ in 1 2 3; do
+        told=$(property WatchdogTimestampMonotonic)
+        within 10 eval '[[ $(property WatchdogTimestampMonotonic) != '"$told"' ]]'
+    done
+    [[ $(main_pid) == "$pid" && $(property NRestarts) == 0 ]]
+}
+watchdog_restarts_an_agent_whose_thread_is_stuck() {
+    local pid tracer asking
+    pid=$(main_pid)
+    /usr/bin/python3 "$HERE/freeze-thread.py" "$pid" ledger >/tmp/frozen &
+    tracer=$!
+    within 10 grep -q frozen /tmp/frozen
+    # Its first step is the ledger's, which cannot take it.
+    node "$HERE/reset-once.mjs" alice >/tmp/unanswered 2>&1 &
+    asking=$!
+    within 60 eval '[[ $(property NRestarts) == 1 ]]' && within 30 is_ready
+    kill "$tracer" "$asking" || true
+    [[ $(main_pid) != "$pid" ]] && entries WRITEBACK_EVENT=35014 | grep 'The thread "ledger" has got nothing done for' &&
+        journalctl --quiet --no-pager -u writebackd | grep 'Watchdog timeout' && node "$HERE/reset-once.mjs" bob
+}
+# The unit's own limit is passed several times over meanwhile.
+stop_lasts_as_long_as_a_request_does() {
+    local asking
+    drop_in TimeoutStopSec=1
+    systemctl restart writebackd && within 30 is_ready
+    controller STOP
+    node "$HERE/reset-once.mjs" grace >/tmp/grace &
+    asking=$!
+    within 10 in_flight 1
+    systemctl stop --no-block writebackd
+    within 30 eval '[[ $(status_line) == "Stopping; requests that are still being answered: 1" ]]'
+    sleep 8 # more than any one extension, to see that it is asked for again
+    [[ $(systemctl is-active writebackd) == deactivating ]]
+    controller CONT
+    wait "$asking" && within 30 eval '[[ $(systemctl is-active writebackd) == inactive ]]' &&
+        [[ $(property Result) == success && $(property ExecMainStatus) == 0 ]]
+}
+systemd_holds_the_port() {
+    drop_in
+    systemctl stop writebackd
+    systemctl start writebackd-health.socket
+    # Nobody runs yet, and whoever asks brings it up.
+    curl --silent --fail --max-time 30 "$WRITEBACK_LAB_HEALTH_URL/livez" && within 30 is_ready &&
+        [[ $(property ActiveState) == active ]] &&
+        # Who asks in the middle of a restart waits, and is not refused.
+        systemctl restart writebackd && curl --silent --fail --max-time 30 "$WRITEBACK_LAB_HEALTH_URL/livez" && within 30 is_ready
+    systemctl stop writebackd writebackd-health.socket
+    ! curl --silent "$WRITEBACK_LAB_HEALTH_URL/livez" && systemctl start writebackd && within 30 is_ready
+}
 starts_without_directory_and_relay() {
     cp /tmp/good "$CONFIG"
     sed -i -e 's/^Controllers=.*/Controllers=nowhere.corp.example/' -e 's/relay\.lab\.example/nowhere.lab.example/' "$CONFIG"
@@ -247,6 +329,10 @@ inside() {
     check 'root rotates the keys beside the running agent' root_rotates_beside_the_running_agent
     check 'nobody else sees the keys' nobody_else_sees_the_keys
     check 'without its seal it says so' without_its_seal_it_says_so
+    check 'the watchdog is told that work gets on' watchdog_is_told_that_work_gets_on
+    check 'the watchdog restarts an agent whose thread is stuck' watchdog_restarts_an_agent_whose_thread_is_stuck
+    check 'a stop lasts as long as a request does' stop_lasts_as_long_as_a_request_does
+    check 'systemd holds the port of the health endpoints' systemd_holds_the_port
     check 'a reload takes the new configuration over' reload_takes_over
     check 'a reload of nonsense keeps the old one' reload_of_nonsense_keeps_the_old
     check 'a wrong configuration ends with status 78 and no restart' wrong_configuration_ends_with_78

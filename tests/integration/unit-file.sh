@@ -46,12 +46,12 @@ check "a configuration that is there is not overwritten" survives
 
 has_files() {
     local name
-    for name in sysusers.d/writeback.conf catalog/writeback.catalog man8/writebackd.8 \
+    for name in system/writebackd-health.socket sysusers.d/writeback.conf catalog/writeback.catalog man8/writebackd.8 \
         man5/writebackd.conf.5 man1/writebackctl.1 man7/writeback-events.7; do
         [ -n "$(find "$root" -path "*/$name")" ] || { echo "missing: $name"; return 1; }
     done
 }
-check "the sysusers snippet, the catalog and the manual are in place" has_files
+check "the socket, the sysusers snippet, the catalog and the manual are in place" has_files
 
 has_no_placeholders() { ! grep -n '@[a-z]*dir@' "$unit"; }
 check "the unit has no unfilled places" has_no_placeholders
@@ -60,7 +60,8 @@ check "the unit has no unfilled places" has_no_placeholders
 built_unit=$root/writebackd.service
 sed "s|^ExecStart=[^ ]*|ExecStart=$PWD/writebackd|" "$unit" >"$built_unit"
 verify() {
-    systemd-analyze verify --man=no --recursive-errors=no "$built_unit" &&
+    cp "$(find "$root" -name writebackd-health.socket)" "$root/" &&
+        systemd-analyze verify --man=no --recursive-errors=no "$built_unit" "$root/writebackd-health.socket" &&
         ! grep -q "writebackd.service" "$root/output"
 }
 check "systemd-analyze verify has no complaint" verify
