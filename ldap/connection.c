@@ -543,7 +543,7 @@ static void receive(connection *c) {
         if (type == 0)
             return;
         if (type < 0)
-            return connection_fail(c, OUTCOME_AD_NOT_REACHABLE, stream_read_problem(c->stream));
+            return fail_format(c, OUTCOME_AD_NOT_REACHABLE, stream_read_problem(c->stream));
 
         take_message(c, type, message);
     }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/base/secret.h"
+#include "ldap/text.h"
 
 /* Answers are a few attributes of a few entries. */
 #define INCOMING_MAX ((ber_len_t) 1024 * 1024)
@@ -160,14 +161,14 @@ LDAP *stream_handle(const stream *s) {
     return s->ld;
 }
 
-const char *stream_read_problem(const stream *s) {
+char *stream_read_problem(const stream *s) {
     assert(s);
 
     if (s->last_read == 0)
-        return "closed the connection";
+        return strdup("closed the connection");
     if (s->last_read < 0 && s->last_read != -EAGAIN)
-        return strerror((int) -s->last_read);
-    return "sent an answer that cannot be read, or is larger than 1 MiB";
+        return text_format("broke the connection: %s", strerror((int) -s->last_read));
+    return strdup("sent an answer that cannot be read, or is larger than 1 MiB");
 }
 
 int stream_flush(stream *s) {

@@ -28,8 +28,8 @@ stream *stream_free(stream *s);
 LDAP *stream_handle(const stream *s);
 
 /* Why libldap says that the connection is lost: a sentence's end that follows the controller's
- * name. Static, or strerror(3)'s. */
-const char *stream_read_problem(const stream *s);
+ * name. malloc(3)ed, or NULL where memory is out. */
+char *stream_read_problem(const stream *s);
 
 /* Writes what waits. Returns 0 where nothing is left, 1 where the socket took no more, or negative
  * errno. */

@@ -2,7 +2,7 @@
 
 // What the agent answers when the directory's answer was lost, or the agent itself: what the
 // directory says afterwards, and nothing is done twice.
-// Run in a lab: tests/lab/run --no-agent --dc pair --users 30 node --test tests/integration/settle.test.mjs
+// Run in a lab: tests/lab/run --no-agent --dc pair --users 60 node --test tests/integration/settle.test.mjs
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

@@ -46,7 +46,8 @@ check "a configuration that is there is not overwritten" survives
 
 has_files() {
     local name
-    for name in system/writebackd-health.socket sysusers.d/writeback.conf catalog/writeback.catalog man8/writebackd.8 \
+    for name in system/writebackd-health.socket sysusers.d/writeback.conf catalog/writeback.catalog \
+        doc/writeback-agent/openapi.yaml man8/writebackd.8 \
         man5/writebackd.conf.5 man1/writebackctl.1 man7/writeback-events.7; do
         [ -n "$(find "$root" -path "*/$name")" ] || { echo "missing: $name"; return 1; }
     done
