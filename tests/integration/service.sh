@@ -51,6 +51,14 @@ install_agent() {
     # The authority's certificate lies where the service's sandbox lets it be read.
     install -m 644 "$WRITEBACK_LAB_DC_CA" "$ROOT/etc/writeback/ca.pem"
     sed -i 's|^CaFile=.*|CaFile=/etc/writeback/ca.pem|' "$ROOT$CONFIG"
+    # As MICROSOFT GRAPH in writebackd.conf(5) tells.
+    install -m 644 "$SCRATCH/ca/graph.pem" "$ROOT/etc/writeback/graph.pem"
+    sed -i 's|^ClientCertificate=.*|ClientCertificate=/etc/writeback/graph.pem|' "$ROOT$CONFIG"
+    install -d "$ROOT/etc/systemd/system/writebackd.service.d"
+    cat >"$ROOT/etc/systemd/system/writebackd.service.d/graph.conf" <<UNIT
+[Service]
+LoadCredential=graph-key:/etc/writeback/credentials/graph-key
+UNIT
 }
 
 install_test() {
@@ -226,7 +234,7 @@ reload_of_nonsense_keeps_the_old() {
     cp "$CONFIG" /tmp/good
     echo 'Nonsense=1' >>"$CONFIG"
     systemctl reload writebackd
-    within 10 has_event 35037 && entries WRITEBACK_EVENT=35037 | grep "$CONFIG:[0-9]*: \[Health\] has no setting Nonsense=" &&
+    within 10 has_event 35037 && entries WRITEBACK_EVENT=35037 | grep "$CONFIG:[0-9]*: \[Graph\] has no setting Nonsense=" &&
         is_ready
 }
 wrong_configuration_ends_with_78() {
