@@ -25,9 +25,6 @@ const OLD_PASSWORD = env.WRITEBACK_LAB_USER_PASSWORD;
 const ADMINISTRATOR = { wids: ['966707d0-3269-4727-9be2-8c3a10f19b9d'] };
 const PROXY_PORT = 1636;
 
-// Before the modify an agent asks for the account and for its groups.
-const SEARCHES = 2;
-
 // ---- A second hybrid connection, and the agent on it -----------------------------------------------
 
 class SecondRelay {
@@ -135,7 +132,7 @@ function assertDone(answer, warnings) {
 
 /** The first one is killed when its modify has been done and nobody has heard of it. */
 async function askFirstAndKill(payload) {
-  const caught = proxy.lose('silent', SEARCHES);
+  const caught = proxy.lose('silent');
   send(first, payload).catch(() => {});
   await caught;
   first.agent.kill();
@@ -231,7 +228,7 @@ test('the first one is killed before its modify arrives: the second one does it'
   const { name, user } = someone();
   const payload = await payloadOf(reset(user));
   const before = Number(effects(name));
-  const caught = proxy.lose('swallowed', SEARCHES);
+  const caught = proxy.lose('swallowed');
   send(first, payload).catch(() => {});
   await caught;
   first.agent.kill();
