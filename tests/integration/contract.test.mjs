@@ -33,7 +33,7 @@ const SERVICE = { idtyp: 'app', roles: ['Password.Reset.All'], wids: null };
 const ELSEWHERE = {
   UnknownError: 'nothing but a lack of memory, or a disk or directory that outlasts every deadline, makes one',
   ADUnknownError: ['../unit/test-directory.c', 'answers_are_told_apart'],
-  LicenceMissing: 'the licence comes from Microsoft Graph, which this lab has not got',
+  LicenceMissing: ['graph.test.mjs', 'without a licence writeback is not enabled, and the licence is what to mend'],
   PolicyHintsUnavailable: ['directory.c', 'without_the_control_a_reset_is_refused'],
   OutcomeUnknown: ['settle.test.mjs', 'a password is not tried where a wrong one would lock the account'],
   LedgerUnavailable: ['trust.test.mjs', 'a full disk: refused before anything is done, and well again when there is room'],

@@ -59,9 +59,10 @@ async function look(knobs, lines = ['Interval=1h']) {
     ready && [checks.sync[0], checks.licence[0]].every(({ output }) => !/not been asked yet/.test(output ?? '')));
 }
 
-const reset = (newPassword) => client.ask(
-  { operation: 'reset', user: { userPrincipalName: 'alice@corp.example' }, newPassword },
-  { wids: ['966707d0-3269-4727-9be2-8c3a10f19b9d'] });
+const ADMINISTRATOR = { wids: ['966707d0-3269-4727-9be2-8c3a10f19b9d'] };
+const ask = (operation, more, claims = ADMINISTRATOR) => client.ask(
+  { operation, user: { userPrincipalName: 'alice@corp.example' }, ...more }, claims);
+const reset = (newPassword) => ask('reset', { newPassword });
 
 const groups = ({ blade }) => blade.reasons.map(({ group }) => group);
 const cured = ({ cures }) => cures.map(({ eventId }) => eventId);
@@ -139,6 +140,13 @@ test('without a licence writeback is not enabled, and the licence is what to men
   const answer = await reset('Lab-no-licence-7q');
   assert.equal(answer.status, 403);
   assert.equal(answer.json.code, 'LicenceMissing');
+  assert.equal((await ask('unlock')).json.code, 'LicenceMissing');
+  const passwords = { currentPassword: env.WRITEBACK_LAB_USER_PASSWORD, newPassword: 'Lab-no-licence-8r' };
+  assert.equal((await ask('change', passwords, { upn: 'alice@corp.example', wids: [] })).json.code, 'LicenceMissing');
+  const { json } = await ask('check');
+  assert.equal(json.allowed, false);
+  assert.equal(json.reasons[0].code, 'LicenceMissing');
+  assert.equal(json.account.enabled, true);
 });
 
 test('a licence on a later page counts', async () => {
@@ -225,8 +233,11 @@ const clockIs = (wanted) => until(`the clock is not ${wanted}`, ({ checks }) => 
 test('this host’s clock agrees with relay, issuer, Graph and controller', async () => {
   await look({});
   await clockIs('pass');
-  const page = await metrics();
-  for (const source of ['relay:primary', 'issuer:entra', 'graph', 'dc1.corp.example']) {
+  const sources = ['relay:primary', 'issuer:entra', 'graph', 'dc1.corp.example'];
+  const areHeard = (text) => sources.every((source) => text.includes(`writeback_clock_offset_seconds{source="${source}"}`));
+  let page = await metrics();
+  for (const end = Date.now() + PATIENCE; !areHeard(page) && Date.now() < end; await sleep(50)) page = await metrics();
+  for (const source of sources) {
     const offset = Number(new RegExp(`^writeback_clock_offset_seconds{source="${source}"} (\\S+)$`, 'm').exec(page)?.[1]);
     assert.ok(Math.abs(offset) < 20, `${source}: ${offset}`);
   }
