@@ -126,6 +126,11 @@ static void read_issuer_rules(config_reader *r, config_section *s, const issuer_
     rules->allowed_clients = issuer_config_is_entra(i)
                                  ? config_get_application_ids(r, s, "AllowedClients")
                                  : config_get_list(r, s, "AllowedClients", " \t\n");
+    if (!issuer_config_is_entra(i) && !rules->allowed_clients)
+        config_fail(r, -EINVAL, &s->place,
+                    "[Issuer \"%s\"] has no AllowedClients=; expected are the clients whose tokens "
+                    "count, as %s calls them (those of [Authorization] are Microsoft Entra's)",
+                    i->name, i->url ? i->url : "it");
     rules->allowed_roles = config_get_roles(r, s, "AllowedRoles");
 }
 

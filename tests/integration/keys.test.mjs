@@ -317,8 +317,8 @@ test('what counts in tokens of one issuer does not count in those of another', a
   // Its client is none of Entra's.
   assert.match(reasonOf(await ofEntra({ azp: PORTAL })), /^false UnsupportedPortal .*AllowedClients=/);
 
-  // Nor is Entra's one of its own: where it lists none, none counts.
-  await configure(`${issuer('')}[Authorization]\nAllowedClients=${randomUUID()}\n`);
+  // Nor is one of those that are allowed in general, which are Entra's, one of its own.
+  await configure(`${issuer('AllowedClients=another')}[Authorization]\nAllowedClients=${randomUUID()}\n`);
   await until('its keys', async () => (await client.health()).json.checks['issuer:oidc'][0].status === 'pass');
   assert.match(reasonOf((await askWith(person)).json), /^false UnsupportedPortal .*AllowedClients=/);
 

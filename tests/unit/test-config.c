@@ -273,6 +273,9 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
                        "33: Interval=2h: expected is a time between 10s and 1h"),
         {"=0000", "=x000",
          "23: AllowedClients=: x0000000-0000-0000-0000-000000000001 is no application id"},
+        {"https://login.microsoftonline.com/" TENANT "/v2.0", "https://id.example",
+         "18: [Issuer \"entra\"] has no AllowedClients=; expected are the clients whose tokens "
+         "count, as https://id.example calls them"},
         {"AccountRate=5/h", "AllowedRoles=PasswordAdministrator Reader",
          "24: AllowedRoles=: Reader is no role that may count; expected are some of Global"},
         {"AccountRate=5/h", "AllowedRoles=none UserAdministrator", "24: AllowedRoles=: none is no"},
@@ -311,6 +314,7 @@ static void issuers_have_rules_of_their_own(void **state) {
                              "Audience=api://writeback\n"
                              "AllowedClients=help-desk:1 00000000-0000-0000-0000-000000000003\n"
                              "[Issuer \"people\"]\n"
+                             "AllowedClients=help-desk:1\n"
                              "Url=https://people.example\n"
                              "Audience=api://writeback\n"
                              "AllowedRoles=none\n"
@@ -338,7 +342,7 @@ static void issuers_have_rules_of_their_own(void **state) {
     assert_string_equal(rules[2].allowed_clients[0], "help-desk:1");
     assert_string_equal(rules[2].allowed_clients[1], "00000000-0000-0000-0000-000000000003");
     assert_null(rules[2].allowed_clients[2]);
-    assert_null(rules[3].allowed_clients);
+    assert_string_equal(rules[3].allowed_clients[0], "help-desk:1");
     assert_string_equal(rules[4].allowed_clients[0], "00000000-0000-0000-0000-000000000001");
 
     /* Each list narrows, and none widens. */
