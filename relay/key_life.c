@@ -15,14 +15,27 @@ static const struct {
     {"enc", "ECDH-ES+A256KW"},
 };
 
+/* A pair and its name, which is typed behind `writebackctl keys retire`: one that began with '-'
+ * would be taken for an option. */
+static json_t *make_pair(void) {
+    for (;;) {
+        _cleanup_(json_freep) json_t *jwk = json_pack("{s:s, s:s}", "kty", "EC", "crv", "P-256");
+
+        if (!jwk || !jose_jwk_gen(NULL, jwk) ||
+            json_object_set_new(jwk, "kid", jose_jwk_thp(NULL, jwk, "S256")) < 0)
+            return NULL;
+        if (json_get_string(jwk, "kid")[0] != '-')
+            return TAKE_PTR(jwk);
+    }
+}
+
 static json_t *make_key(size_t use, const agent_keys_options *options, usec_t now) {
-    _cleanup_(json_freep) json_t *jwk = json_pack("{s:s, s:s}", "kty", "EC", "crv", "P-256");
+    _cleanup_(json_freep) json_t *jwk = make_pair();
     _cleanup_(json_freep) json_t *about =
         json_pack("{s:s, s:s, s:I, s:I}", "use", uses[use].use, "alg", uses[use].alg, "iat",
                   SECONDS(now), "exp", SECONDS(now + options->lifetime));
 
-    if (!jwk || !about || !jose_jwk_gen(NULL, jwk) || json_object_update(jwk, about) < 0 ||
-        json_object_set_new(jwk, "kid", jose_jwk_thp(NULL, jwk, "S256")) < 0)
+    if (!jwk || !about || json_object_update(jwk, about) < 0)
         return NULL;
     return TAKE_PTR(jwk);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <syslog.h>
 
 #include <cmocka.h>
@@ -105,6 +106,20 @@ static void published_keys_are_public_and_named_by_their_thumbprint(void **state
         scratch_write("one.jwk", text);
         thumbprint = command("jose jwk thp -i one.jwk -a S256");
         assert_string_equal(member(set, i, "kid"), thumbprint);
+    }
+}
+
+/* One in 64 would be; these are enough that hardly ever none is. */
+static void no_key_is_named_like_an_option(void **state) {
+    (void) state;
+
+    for (size_t i = 0; i < 250; i++) {
+        _cleanup_free_ char *path = scratch_path("named.json");
+        _cleanup_(agent_keys_freep) agent_keys *keys = open_keys(path);
+
+        for (size_t k = 0; k < agent_keys_count(keys); k++)
+            assert_true(agent_keys_get(keys, k).kid[0] != '-');
+        assert_int_equal(unlink(path), 0);
     }
 }
 
@@ -635,6 +650,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(first_start_makes_keys_for_the_agent_alone),
         cmocka_unit_test(published_keys_are_public_and_named_by_their_thumbprint),
+        cmocka_unit_test(no_key_is_named_like_an_option),
         cmocka_unit_test(second_start_finds_the_same_keys),
         cmocka_unit_test(keys_that_others_can_read_are_refused),
         cmocka_unit_test(damaged_keys_are_refused_and_left_alone),
