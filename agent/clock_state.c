@@ -41,10 +41,10 @@ static bool has_voted(const clock_witness *witnesses, size_t i) {
 
 /* The vote that witness i has, alone or with others. */
 static int64_t vote_of(const clock_witness *witnesses, size_t n, size_t i) {
-    int64_t values[VOTES_MAX];
-    size_t n_values = 0;
+    int64_t values[VOTES_MAX] = {witnesses[i].ahead};
+    size_t n_values = 1;
 
-    for (size_t k = i; k < n && n_values < VOTES_MAX; k++)
+    for (size_t k = i + 1; k < n && n_values < VOTES_MAX; k++)
         if (strcmp(witnesses[k].vote, witnesses[i].vote) == 0)
             values[n_values++] = witnesses[k].ahead;
     return median(values, n_values);
@@ -100,16 +100,16 @@ clock_state clock_judge(const clock_witness *witnesses, size_t n) {
 /* ---- For people ------------------------------------------------------------------------------ */
 
 static void put_span(FILE *f, int64_t span) {
-    uint64_t seconds = (uint64_t) llabs(span) / USEC_PER_SEC;
+    usec_t length = (usec_t) llabs(span);
 
-    if (seconds < 2 * 60)
-        fprintf(f, "%" PRIu64 " s", seconds);
-    else if (seconds < 2 * 3600)
-        fprintf(f, "%" PRIu64 " min", seconds / 60);
-    else if (seconds < UINT64_C(2) * 86400)
-        fprintf(f, "%" PRIu64 " h", seconds / 3600);
+    if (length < 2 * USEC_PER_MINUTE)
+        fprintf(f, "%" PRIu64 " s", length / USEC_PER_SEC);
+    else if (length < 2 * USEC_PER_HOUR)
+        fprintf(f, "%" PRIu64 " min", length / USEC_PER_MINUTE);
+    else if (length < 2 * USEC_PER_DAY)
+        fprintf(f, "%" PRIu64 " h", length / USEC_PER_HOUR);
     else
-        fprintf(f, "%" PRIu64 " days", seconds / 86400);
+        fprintf(f, "%" PRIu64 " days", length / USEC_PER_DAY);
 }
 
 static bool differs(const clock_witness *w) {

@@ -10,5 +10,5 @@ uint32_t random_number(void) {
 }
 
 usec_t with_jitter(usec_t span) {
-    return span - span / 5 + (usec_t) ((double) (span / 5 * 2) * random_number() / UINT32_MAX);
+    return span - span / 5 + (usec_t) ((double) span * 0.4 * random_number() / UINT32_MAX);
 }
