@@ -6,10 +6,12 @@
 //   https://relay.lab.example    Azure Relay with one hybrid connection, "writeback"
 //   https://login.lab.example    the token issuer, for the agent itself too
 //   https://graph.lab.example    Microsoft Graph
+//   https://report.lab.example   where agents report their health
 //   https://portal.lab.example   the portal
 // with CLOUD_CA_FOLDER's cloud.pem and cloud.key, to be trusted by its ca.pem; graph.pem there, if
 // any, is the agent's own certificate. The knobs for faults are at
-// http://CLOUD_ADDRESS:8090/control/relay, …/issuer, …/graph and …/clocks, on that address only.
+// http://CLOUD_ADDRESS:8090/control/relay, …/issuer, …/graph, …/reports and …/clocks, on that
+// address only.
 //
 // Prints "ready" once it serves and FOLDER/cloud.env is written, which a shell can source. Logs to
 // FOLDER/cloud.log. Ends on SIGTERM.
@@ -27,11 +29,13 @@ import { Graph } from './graph.mjs';
 import { Issuer } from './issuer.mjs';
 import { Portal } from './portal.mjs';
 import { Relay } from './relay.mjs';
+import { Reports } from './reports.mjs';
 import { createSas } from './sas.mjs';
 
 const RELAY = 'relay.lab.example';
 const LOGIN = 'login.lab.example';
 const GRAPH = 'graph.lab.example';
+const REPORT = 'report.lab.example';
 const PORTAL = 'portal.lab.example';
 const HYBRID_CONNECTION = 'writeback';
 const CONTROL_PORT = 8090;
@@ -107,17 +111,19 @@ async function main() {
     key: readFileSync(path.join(caFolder, 'cloud.key')),
     maxHeaderSize: HTTP_METADATA_MAX,
   });
+  const reports = new Reports();
   const targets = {
     [RELAY]: dated(relay, () => clocks.date('relay')),
     [LOGIN]: dated(login(issuer, graph), () => clocks.date('issuer')),
     [GRAPH]: dated(graph, () => clocks.date('graph')),
+    [REPORT]: reports,
     [PORTAL]: portal,
   };
   serveByName(front, targets, log.as('front'));
   await listen(front, { port, host: address });
 
   const control = http.createServer();
-  serve(control, () => new Control({ relay, issuer, graph, clocks }), log.as('control'));
+  serve(control, () => new Control({ relay, issuer, graph, reports, clocks }), log.as('control'));
   await listen(control, { port: CONTROL_PORT, host: address });
 
   if (process.env.PORTAL_SOCKET) {
@@ -142,6 +148,7 @@ async function main() {
     WRITEBACK_LAB_GRAPH_TOKEN_URL: graphTokenUrl,
     WRITEBACK_LAB_AGENT_CLIENT_ID: AGENT_CLIENT,
     WRITEBACK_LAB_AGENT_CLIENT_SECRET: AGENT_SECRET,
+    WRITEBACK_LAB_REPORT_URL: `https://${at(REPORT)}/agents`,
     WRITEBACK_LAB_PORTAL_URL: `https://${at(PORTAL)}`,
     WRITEBACK_LAB_CONTROL_URL: `http://${address}:${CONTROL_PORT}/control`,
     WRITEBACK_LAB_CLOUD_LOG: path.resolve(folder, 'cloud.log'),
