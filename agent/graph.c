@@ -80,17 +80,23 @@ static void log_failure(graph *g) {
     g->told_failure = why ? strdup(why) : NULL;
 }
 
+static bool certificate_ends_soon(const graph *g) {
+    usec_t ends = g->config->not_after;
+
+    return ends > 0 && ends <= graph_client_time(g->client) + CERTIFICATE_WARNING;
+}
+
+/* Once a day. */
 static void warn_of_certificate(graph *g) {
-    usec_t now = now_boottime(), ends = g->config->not_after;
+    usec_t now = now_boottime();
     char date[RFC3339_MAX];
 
-    if (ends == 0 || ends > graph_client_time(g->client) + CERTIFICATE_WARNING ||
-        (g->warned > 0 && now < g->warned + USEC_PER_DAY))
+    if (!certificate_ends_soon(g) || (g->warned > 0 && now < g->warned + USEC_PER_DAY))
         return;
 
     g->warned = now;
     log_event(OUTCOME_GRAPH_CERTIFICATE_EXPIRES, {"WRITEBACK_CLIENT", g->config->client_id},
-              {"WRITEBACK_NOT_AFTER", rfc3339_utc(ends, date)});
+              {"WRITEBACK_NOT_AFTER", rfc3339_utc(g->config->not_after, date)});
 }
 
 /* ---- The end of a look ----------------------------------------------------------------------- */
@@ -127,6 +133,7 @@ static void tell(graph *g) {
                                       .sync_why = sync_why,
                                       .licence_why = licence_why,
                                       .failure = g->facts.event,
+                                      .certificate_ends_soon = certificate_ends_soon(g),
                                       .clock = graph_client_clock(g->client)},
                 g->userdata);
 }

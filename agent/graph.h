@@ -40,7 +40,8 @@ typedef struct graph_status {
     usec_t last_sync;                   /* CLOCK_REALTIME; 0: unknown, or never */
     const char *sync_why, *licence_why; /* for people; NULL where all is well */
     outcome failure;                    /* whose steps cure what is unknown */
-    clock_reading clock;                /* Graph's */
+    bool certificate_ends_soon;
+    clock_reading clock; /* Graph's */
 } graph_status;
 
 typedef void (*graph_state_fn)(const graph_status *status, void *userdata);

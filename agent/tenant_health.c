@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/tenant_health.h"
 
+#include <stdio.h>
+
+#include "agent/base/clock.h"
+
 /* `event` is the one whose steps cure it. */
 static void tell(health *h, const graph_config *c, health_component_type type, health_status status,
                  const char *why, outcome event) {
@@ -15,10 +19,24 @@ static void tell(health *h, const graph_config *c, health_component_type type, h
                             });
 }
 
+/* Both will be unknown without it; one that warns is enough. */
+static void tell_sync_is_current(health *h, const graph_config *c, const graph_status *g) {
+    char date[RFC3339_MAX];
+    _cleanup_free_ char *why = NULL;
+
+    if (!g->certificate_ends_soon)
+        return tell(h, c, COMPONENT_SYNC, HEALTH_PASS, NULL, OUTCOME_SYNC_STALE);
+
+    if (asprintf(&why, "the certificate that Microsoft Graph is asked with ends at %s",
+                 rfc3339_utc(c->not_after, date)) < 0)
+        why = NULL;
+    tell(h, c, COMPONENT_SYNC, HEALTH_WARN, why, OUTCOME_GRAPH_CERTIFICATE_EXPIRES);
+}
+
 static void tell_sync(health *h, const graph_config *c, const graph_status *g) {
     switch (g->state.sync) {
     case TENANT_SYNC_IS_CURRENT:
-        return tell(h, c, COMPONENT_SYNC, HEALTH_PASS, NULL, OUTCOME_SYNC_STALE);
+        return tell_sync_is_current(h, c, g);
     case TENANT_SYNC_IS_LATE:
         return tell(h, c, COMPONENT_SYNC, HEALTH_WARN, g->sync_why, OUTCOME_SYNC_STALE);
     case TENANT_SYNC_IS_STALE:

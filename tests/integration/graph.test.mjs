@@ -5,7 +5,8 @@
 // Run in a lab: tests/lab/run node --test tests/integration/graph.test.mjs
 
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { after, afterEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -55,14 +56,21 @@ async function look(knobs, lines = ['Interval=1h']) {
   process.kill(Number(env.WRITEBACK_LAB_AGENT_PID), 'SIGHUP');
   for (const end = Date.now() + PATIENCE; await asked() === before; await sleep(20))
     assert.ok(Date.now() < end, 'the agent does not ask Graph');
-  return until('nothing came of it', ({ ready, checks }) =>
-    ready && [checks.sync[0], checks.licence[0]].every(({ output }) => !/not been asked yet/.test(output ?? '')));
+  return until('nothing came of it', ({ ready, checks }) => (ready || checks.clock?.[0].status === 'fail') &&
+    [checks.sync[0], checks.licence[0]].every(({ output }) => !/not been asked yet/.test(output ?? '')));
 }
 
 const ADMINISTRATOR = { wids: ['966707d0-3269-4727-9be2-8c3a10f19b9d'] };
 const ask = (operation, more, claims = ADMINISTRATOR) => client.ask(
   { operation, user: { userPrincipalName: 'alice@corp.example' }, ...more }, claims);
 const reset = (newPassword) => ask('reset', { newPassword });
+
+/** Makes a key and a certificate, NAME.key and NAME.pem. */
+function application(name, days) {
+  const folder = `${env.WRITEBACK_LAB_SCRATCH}/ca`;
+  execFileSync(new URL('../lab/ca', import.meta.url).pathname, [folder, 'application', name, days]);
+  return `${folder}/${name}`;
+}
 
 const groups = ({ blade }) => blade.reasons.map(({ group }) => group);
 const cured = ({ cures }) => cures.map(({ eventId }) => eventId);
@@ -202,7 +210,31 @@ test('while Graph is down the tenant is unknown, which warns, and requests are s
   assert.equal(answer.status, 200, JSON.stringify(answer.json));
 });
 
-test('a refusal is told in the cloud’s own code', async () => {
+test('a certificate is replaced, and one near its end warns', async () => {
+  const pair = application('ending', 20);
+  const lines = [`ClientCertificate=${pair}.pem`, `ClientKeyCredential=${pair}.key`];
+  const document = await look({ certificate: readFileSync(`${pair}.pem`, 'utf8') }, lines);
+  assert.equal(document.checks.licence[0].status, 'pass');
+  assert.equal(document.checks.sync[0].status, 'warn');
+  assert.match(document.checks.sync[0].output, /^the certificate that Microsoft Graph is asked with ends at 20\d\d-/);
+  assert.ok(cured(document).includes(35074));
+  assert.equal(document.blade.visible, true);
+  assert.equal(logged(35074).length, 1);
+
+  await control('graph', { certificate: readFileSync(`${env.WRITEBACK_LAB_SCRATCH}/ca/graph.pem`, 'utf8') });
+});
+
+test('a stranger’s certificate or secret is refused, in the cloud’s own code', async () => {
+  const pair = application('stranger', 90);
+  const unknown = await look({}, [`ClientCertificate=${pair}.pem`, `ClientKeyCredential=${pair}.key`]);
+  assert.match(unknown.checks.licence[0].output, /^Not known: token: answered with status 401: AADSTS700027: /);
+
+  const wrong = await look({}, ['ClientCertificate=', 'ClientKeyCredential=', `ClientSecretCredential=${pair}.pem`]);
+  assert.match(wrong.checks.licence[0].output, /: AADSTS7000215: Invalid client secret provided$/);
+  assert.deepEqual(cured(wrong), [35073]);
+});
+
+test('other refusals are told as they are', async () => {
   const refused = await look({ refuse: 'AADSTS700016' });
   assert.match(refused.checks.licence[0].output, /^Not known: token: answered with status 401: AADSTS700016: /);
   assert.deepEqual(cured(refused), [35073]);

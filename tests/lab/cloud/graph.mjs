@@ -103,14 +103,15 @@ export class Graph {
     answerJson(response, 200, what === 'organization' ? this.#organization() : this.#subscribedSkus(searchParams));
   }
 
-  /** Makes trouble: sets the knobs above; `revoke` takes all tokens back. */
-  control({ revoke, ...knobs }) {
+  /** Makes trouble: sets the knobs above; `revoke` takes all tokens back; `certificate` (PEM) is registered from now on. */
+  control({ revoke, certificate, ...knobs }) {
     for (const [name, value] of Object.entries(knobs)) {
       if (!(name in this.#knobs)) throw new Error(`unknown knob '${name}'`);
       if (typeof value !== typeof this.#knobs[name]) throw new Error(`'${name}' takes a ${typeof this.#knobs[name]}`);
     }
     Object.assign(this.#knobs, knobs);
     if (revoke) this.#tokens.clear();
+    if (certificate) this.#certificate = new X509Certificate(certificate);
     return this.status();
   }
 
