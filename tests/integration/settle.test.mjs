@@ -181,6 +181,22 @@ test('a locked account that stays locked is settled without an unlock', async ()
   assert.equal(bind(name, payload.newPassword), '775');
 });
 
+test('an account that may not sign in is settled by what its refusal says', async () => {
+  for (const [attribute, refusal] of [
+    ['accountExpires: 130000000000000000', '701'],
+    [`logonHours:: ${Buffer.alloc(21).toString('base64')}`, '530'],
+    ['userWorkstations: DESK', '531'],
+  ])
+    for (const [how, isDone] of [['answered', true], ['swallowed', false]]) {
+      const { name, user } = someone();
+      modify(`dn: CN=${name},OU=Numbered,OU=Staff,${env.WRITEBACK_LAB_BASE_DN}\nchangetype: modify\nreplace: ${attribute.split(':')[0]}\n${attribute}\n`);
+      const { answer, payload } = await askAndLose(how, reset(user));
+      if (isDone) assertDone(answer, ['answerLost']);
+      else assertProblem(answer, 503, 'ADNotReachable');
+      assert.equal(bind(name, payload.newPassword), isDone ? refusal : '52e');
+    }
+});
+
 test('a password is not tried where a wrong one would lock the account', async () => {
   const { name, user } = someone();
   for (let i = 0; i < 4; i++) bind(name, 'wrong');
