@@ -197,6 +197,123 @@ static void windows_answers_to_a_reset_are_understood(void **state) {
     assert_int_equal(double_get_count(f->first).resets, ELEMENTSOF(answers));
 }
 
+static result change(fixture *f) {
+    directory_attempt attempt = {.deadline = now_monotonic() + PATIENCE};
+    _cleanup_(secret_freep) secret *from = NULL, *to = NULL;
+    directory_call *call;
+    result found = locate(f), r = {};
+
+    assert_outcome(&found, OUTCOME_INVALID);
+    assert_int_equal(secret_new("Old-Horse-4711", 14, &from), 0);
+    assert_int_equal(secret_new("New-Horse-4711", 14, &to), 0);
+    assert_int_equal(
+        directory_change(f->directory, found.account, from, to, &attempt, on_done, &r, &call), 0);
+    run_until(f, &r.done, 2 * PATIENCE);
+    assert_true(r.done);
+    directory_account_free(found.account);
+    return r;
+}
+
+#define WINDOWS_CHANGE(error)                                                                      \
+    error ": AtrErr: DSID-03190F80, #1:\n\t0: " error                                              \
+          ": DSID-03190F80, problem 1005 (CONSTRAINT_ATT_TYPE), data 0, Att 9005a (unicodePwd)\n"
+
+static void windows_answers_to_a_change_are_understood(void **state) {
+    fixture *f = *state;
+    static const struct {
+        int result;
+        const char *text;
+        outcome outcome;
+        uint32_t ad_error;
+        const char *rule;
+    } answers[] = {
+        {0, "", OUTCOME_INVALID, 0, NULL},
+        {19, WINDOWS_CHANGE("00000056"), OUTCOME_AD_INCORRECT_PASSWORD, 0x56, NULL},
+        {19, WINDOWS_CHANGE("00000775"), OUTCOME_AD_ACCOUNT_LOCKED_OUT, 0x775, NULL},
+        /* One text for all rules; nothing but the history and a filter would explain it. */
+        {19, WINDOWS_CHANGE("0000052D"), OUTCOME_AD_PASSWORD_POLICY, 0x52d, "passwordHistory"},
+        /* "User cannot change password" */
+        {50, "00000005: SecErr: DSID-031A11B9, problem 4003 (INSUFF_ACCESS_RIGHTS), data 0\n",
+         OUTCOME_AD_PASSWORD_POLICY, 5, "userCannotChangePassword"},
+        {32, "0000208D: NameErr: DSID-0310028D, problem 2001 (NO_OBJECT), data 0, best match of:\n",
+         OUTCOME_AD_USER_NOT_FOUND, 0x208d, NULL},
+        {53, "0000001F: SvcErr: DSID-031A1254, problem 5003 (WILL_NOT_PERFORM), data 0\n",
+         OUTCOME_AD_UNKNOWN_ERROR, 0x1f, NULL},
+    };
+
+    start(f, (double_script){.hints = HINTS}, NULL);
+    for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
+        result r;
+
+        double_get_script(f->first)->reset =
+            (double_answer){.result = answers[i].result, .text = answers[i].text};
+        r = change(f);
+
+        assert_outcome(&r, answers[i].outcome);
+        assert_int_equal(r.reply.ad_error, answers[i].ad_error);
+        if (answers[i].rule)
+            assert_string_equal(r.reply.reasons[0].rule, answers[i].rule);
+        else
+            assert_int_equal(r.reply.n_reasons, 0);
+    }
+}
+
+#define REFUSED "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data "
+
+/* What Windows says of the agent's own account: told in words, and tried no more than once. */
+static void windows_refusals_of_the_agents_account_are_told_apart(void **state) {
+    fixture *f = *state;
+    static const struct {
+        int result;
+        const char *text, *words;
+    } refusals[] = {
+        {49, REFUSED "525, v4563", "the account does not exist"},
+        {49, REFUSED "52e, v4563", "wrong password"},
+        {49, REFUSED "530, v4563", "may not sign in at this hour"},
+        {49, REFUSED "531, v4563", "may not sign in from this computer"},
+        {49, REFUSED "532, v4563", "password has expired"},
+        {49, REFUSED "533, v4563", "is disabled"},
+        {49, REFUSED "701, v4563", "the account has expired"},
+        {49, REFUSED "773, v4563", "must change its password first"},
+        {49, REFUSED "775, v4563", "is locked out"},
+        {49,
+         "80090346: LdapErr: DSID-0C090711, comment: AcceptSecurityContext error, data 80090346, "
+         "v4563",
+         "channel binding"},
+        {49,
+         "80090346: LdapErr: DSID-0C0906D8, comment: AcceptSecurityContext error, data 57, v4563",
+         "channel binding"},
+        {8,
+         "00002028: LdapErr: DSID-0C090202, comment: The server requires binds to turn on integrity "
+         "checking if SSL\\TLS are not already active on the connection, data 0, v4563",
+         "does not take a simple bind"},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(refusals); i++) {
+        const controller_status *status;
+        result r;
+
+        start(f,
+              (double_script){.hints = HINTS,
+                              .bind = {.result = refusals[i].result, .text = refusals[i].text}},
+              NULL);
+        for (size_t j = 0; j < 3; j++) {
+            r = locate(f);
+            assert_outcome(&r, OUTCOME_AD_CONFIGURATION);
+        }
+        status = directory_controller(f->directory, 0);
+        assert_true(status->is_account_refused);
+        if (!strstr(r.detail, refusals[i].words) || !strstr(r.detail, refusals[i].text))
+            fail_msg("%s: %s", refusals[i].text, r.detail);
+        assert_int_equal(double_get_count(f->first).binds, 1);
+
+        f->directory = directory_free(f->directory);
+        f->first = double_free(f->first);
+        free(f->config.controllers[0]);
+        f->config.controllers[0] = NULL;
+    }
+}
+
 static void rules_that_windows_does_not_name_are_worked_out(void **state) {
     fixture *f = *state;
     static const struct {
@@ -531,6 +648,8 @@ static void a_controller_needs_a_name_and_a_port_that_can_be(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(windows_answers_to_a_reset_are_understood),
+        TEST(windows_answers_to_a_change_are_understood),
+        TEST(windows_refusals_of_the_agents_account_are_told_apart),
         TEST(rules_that_windows_does_not_name_are_worked_out),
         TEST(a_policy_that_may_not_be_read_is_not_guessed),
         TEST(a_referral_is_not_followed),
