@@ -26,7 +26,7 @@ const ask = (operation) => client.ask(
 after(() => client.close());
 
 test('nobody is there at the start: it starts, says so, and works when they come', async () => {
-  const proxy = await new LdapProxy('127.0.0.2', 636).listen(PORT);
+  const proxy = await new LdapProxy(env.WRITEBACK_LAB_DC, 636).listen(PORT);
   proxy.leave();
   await client.control('relay', { cut: true });
   await client.control('issuer', { outage: true });
