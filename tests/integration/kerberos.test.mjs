@@ -15,12 +15,20 @@ const { env } = process;
 const LAB = `${import.meta.dirname ?? new URL('.', import.meta.url).pathname}/../lab`;
 const KDC = { host: '127.0.0.2', port: 88 };
 
-/** Starts the controller anew with these services. */
-function restartController(services) {
+/** Starts the controller anew with these services, after `lines` of bash. */
+function restartController(services, lines = '') {
   execFileSync('bash', ['-c', `set -e
     SCRATCH=$WRITEBACK_LAB_SCRATCH; . "${LAB}/names"; . "${LAB}/controller"
-    controller_stop dc1; controller_configure dc1 "${services}"; controller_start dc1; controller_wait dc1`],
+    controller_stop dc1; controller_configure dc1 "${services}"; ${lines}
+    controller_start dc1; controller_wait dc1`],
   { stdio: 'ignore' });
+}
+
+/** Starts the controller anew, with a clock that is so many seconds ahead. */
+function restartControllerAhead(seconds) {
+  restartController('ldap kdc', `export CLOCK_OFFSET=${seconds}
+    cc -O2 -shared -fPIC -Wno-deprecated-declarations -o "$ROOT/lab/fast-pbkdf2.so" \\
+      "$LAB/fast-pbkdf2.c" "$LAB/other-clock.c" -lcrypto`);
 }
 
 class Agent {
@@ -119,6 +127,21 @@ test('as soon as the KDC is back, the agent is', async (t) => {
   restartController('ldap kdc');
   await agent.logged(35031, 60_000);
   await agent.stop();
+});
+
+// Kerberos itself allows five minutes. libkrb5 goes by the KDC's clock once it has heard of it.
+test('clocks that differ keep nobody out, and are told of', async (t) => {
+  t.after(() => restartControllerAhead(0));
+  for (const [seconds, words] of [[1800, 'ahead'], [-1800, 'behind']]) {
+    restartControllerAhead(seconds);
+    const agent = new Agent(t);
+    await agent.logged(35031);
+    const entry = await agent.logged(35081);
+    assert.match(entry, new RegExp(`the clock of dc1\\.corp\\.example is (29|30) min ${words}`));
+    assert.match(entry, /timedatectl[^]*w32tm/);
+    assert.equal(agent.entries(35032).length, 0, agent.log);
+    await agent.stop();
+  }
 });
 
 test('a wrong keytab is said once, and not tried again', async (t) => {
