@@ -1122,6 +1122,41 @@ static void dead_controllers_first_in_the_list_cost_no_time(void **state) {
 }
 
 /* Where three wrong passwords lock an account, and only an administrator unlocks it. */
+/* The ports from which connections to the controller go. */
+static void established(char *output, size_t size) {
+    assert_int_equal(run("ss -Htn state established '( dport = :636 )' | awk '{ print $3 }' | sort",
+                         output, size),
+                     0);
+}
+
+/* AD ends what has been idle for fifteen minutes; here for twelve seconds. */
+static void connections_that_are_ended_for_idleness_cost_no_request(void **state) {
+    fixture *f = *state;
+    static const char policy[] = "CN=Default Query Policy,CN=Query-Policies,CN=Directory Service,"
+                                 "CN=Windows NT,CN=Services,CN=Configuration,DC=corp,DC=example";
+    char before[256], after[256];
+    usec_t since, until = now_monotonic() + PATIENCE;
+    result r;
+
+    modify(policy, "replace: lDAPAdminLimits\\nlDAPAdminLimits: MaxConnIdleTime=12\\n");
+    open_directory(f);
+    directory_account_free(find(f, "alice"));
+    since = directory_controller(f->directory, 0)->since;
+    established(before, sizeof(before));
+    do {
+        assert_true(sd_event_run(f->event, 100 * USEC_PER_MSEC) >= 0);
+        established(after, sizeof(after));
+        assert_true(now_monotonic() < until);
+    } while (strcmp(before, after) == 0);
+
+    r = locate(f, IDENTIFIER_SAM_ACCOUNT_NAME, "alice");
+    assert_success(&r);
+    directory_account_free(r.account);
+    assert_int_equal(directory_controller(f->directory, 0)->state, CONTROLLER_USABLE);
+    assert_true(directory_controller(f->directory, 0)->since == since);
+    modify(policy, "replace: lDAPAdminLimits\\nlDAPAdminLimits: MaxConnIdleTime=900\\n");
+}
+
 static void a_wrong_bind_password_is_told_and_does_not_lock_the_account(void **state) {
     fixture *f = *state;
     const controller_status *status;
@@ -1533,6 +1568,7 @@ int main(int argc, char **argv) {
         UNOPENED(a_silent_controller_costs_no_more_than_the_deadline),
         UNOPENED(a_silent_controller_is_told_as_one),
         UNOPENED(dead_controllers_first_in_the_list_cost_no_time),
+        UNOPENED(connections_that_are_ended_for_idleness_cost_no_request),
         UNOPENED(a_wrong_bind_password_is_told_and_does_not_lock_the_account),
         UNOPENED(each_trouble_of_the_agents_account_is_told),
     };
