@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -214,6 +215,9 @@ static bool answer(controller_double *d, SSL *ssl, const request *r) {
         break;
     case DOUBLE_IS_SILENT:
         return true;
+    case DOUBLE_IS_STUCK:
+        (void) poll(&(struct pollfd){.fd = SSL_get_fd(ssl)}, 1, -1);
+        return false;
     case DOUBLE_HANGS_UP:
         return false;
     case DOUBLE_SENDS_GARBAGE:

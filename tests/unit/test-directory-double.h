@@ -14,6 +14,7 @@
 typedef enum double_manner {
     DOUBLE_ANSWERS,
     DOUBLE_IS_SILENT,
+    DOUBLE_IS_STUCK, /* this connection serves nothing any more */
     DOUBLE_HANGS_UP,
     DOUBLE_ANSWERS_LATE, /* half a second */
     DOUBLE_SENDS_GARBAGE,

@@ -425,6 +425,30 @@ static void nonsense_after_the_reset_is_looked_into(void **state) {
     }
 }
 
+static void a_search_does_not_wait_for_a_reset_that_hangs(void **state) {
+    fixture *f = *state;
+    directory_attempt attempt = {.deadline = now_monotonic() + PATIENCE};
+    _cleanup_(secret_freep) secret *password = NULL;
+    directory_call *call;
+    result found, slow = {}, quick;
+
+    start(f, (double_script){.hints = HINTS, .reset = {.manner = DOUBLE_IS_STUCK}}, NULL);
+    found = locate(f);
+    assert_int_equal(secret_new("Correct-Horse-4711", 18, &password), 0);
+    assert_int_equal(
+        directory_reset(f->directory, found.account, password, 0, &attempt, on_done, &slow, &call),
+        0);
+    while (double_get_count(f->first).resets == 0)
+        assert_true(sd_event_run(f->event, 20 * USEC_PER_MSEC) >= 0);
+
+    quick = locate(f);
+    assert_outcome(&quick, OUTCOME_INVALID);
+    assert_false(slow.done);
+    directory_call_free(call);
+    directory_account_free(quick.account);
+    directory_account_free(found.account);
+}
+
 static void a_late_answer_to_a_cancelled_reset_does_no_harm(void **state) {
     fixture *f = *state;
     _cleanup_(secret_freep) secret *s = NULL;
@@ -657,6 +681,7 @@ int main(void) {
         TEST(a_reset_without_an_answer_is_unknown_and_never_sent_again),
         TEST(a_connection_cut_after_the_reset_is_looked_into_and_nothing_repeated),
         TEST(nonsense_after_the_reset_is_looked_into),
+        TEST(a_search_does_not_wait_for_a_reset_that_hangs),
         TEST(a_late_answer_to_a_cancelled_reset_does_no_harm),
         TEST(what_is_done_stays_done_though_the_rest_fails),
         TEST(a_search_that_fails_is_asked_elsewhere),
