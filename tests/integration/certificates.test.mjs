@@ -121,7 +121,9 @@ for (const [how, { lines, told }] of Object.entries(WRONG))
 test('with a right one the agent is back by itself, and warns where it ends soon', async () => {
   restart('certify "$SCRATCH/ca" "$NAMES" 20');
   await isBack();
-  assert.equal((await state()).certificateNotAfter.slice(0, 10), dateIn(20));
+  const { certificateNotAfter, observedValue, observedUnit } = await state();
+  assert.equal(certificateNotAfter.slice(0, 10), dateIn(20));
+  assert.ok(observedValue > 0 && observedUnit === 'ms', 'how long it takes to answer');
   const metrics = await (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/metrics`)).text();
   const [, ends] = /^writeback_dc_certificate_not_after_timestamp_seconds\{.*\} (\S+)$/m.exec(metrics);
   assert.equal(new Date(Number(ends) * 1000).toISOString().slice(0, 10), dateIn(20));

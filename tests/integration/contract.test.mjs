@@ -13,7 +13,7 @@ import { after, afterEach, test } from 'node:test';
 
 import { Client } from '../lab/cloud/client.mjs';
 import { bind, look } from './ad.mjs';
-import { AgentProcess, configure } from './agent-process.mjs';
+import { AgentProcess, configure, entries } from './agent-process.mjs';
 import { signal, until } from './controllers.mjs';
 import { assertDescribed, description, faults, matches, outcomeOf, outcomesByStatus } from './openapi.mjs';
 
@@ -88,6 +88,8 @@ const startAndBeReady = async (lines) => {
   await startWith(lines);
   await agent.ready();
 };
+
+const logged = (event) => entries().filter((entry) => entry.event === event).length;
 
 function lockOut(name) {
   for (let i = 0; i < 5; i++) bind(name, 'wrong');
@@ -272,11 +274,14 @@ test('requests that are described are read, and those that are not are malformed
     good(change('alice', OLD_PASSWORD, { unlockAccount: true })), good({ ...change('alice'), currentPassword: undefined }),
     good({ ...unlock('alice'), newPassword: newPassword() }), good({ ...unlock('alice'), forceChangePasswordNextSignIn: true }),
   ];
+  const before = logged(32003), { pwdLastSet } = look('alice', 'pwdLastSet');
   for (const payload of bad) {
     // As it goes over the wire.
     assert.ok(!matches('Request', JSON.parse(JSON.stringify(payload))), `described: ${JSON.stringify(payload)}`);
     assert.equal(await codeOf(payload), 'InputValidationError', JSON.stringify(payload));
   }
+  assert.equal(logged(32003) - before, bad.length, 'one entry each');
+  assert.equal(look('alice', 'pwdLastSet').pwdLastSet, pwdLastSet);
 });
 
 test('headers that are described are opened, and no others', async () => {
@@ -288,6 +293,7 @@ test('headers that are described are opened, and no others', async () => {
     assert.ok(matches('SealedRequest', jwe) && matches('RequestHeader', headerOf(jwe)), JSON.stringify(header));
     assert.equal((await post(jwe)).json.event, 'CheckAnswered');
   }
+  const before = logged(32004);
   for (const header of [{ enc: 'A128GCM' }, { kid: undefined }, { jku: 'https://elsewhere.example' }, { x5c: [] }, { more: 1 }]) {
     const jwe = await client.seal(payload, { header });
     assert.ok(!matches('RequestHeader', headerOf(jwe)), JSON.stringify(header));
@@ -297,6 +303,7 @@ test('headers that are described are opened, and no others', async () => {
     assert.ok(!matches('SealedRequest', body));
     assert.equal((await post(body)).json.code, 'DecryptionError');
   }
+  assert.equal(logged(32004) - before, 8, 'one entry each');
 });
 
 test('too often', async () => {
