@@ -24,6 +24,7 @@ static void refuse(const api *a, relay_request *q, outcome o, const char *reason
               {"WRITEBACK_TARGET", relay_request_path(q)},
               {"WRITEBACK_ALLOW", header && o == OUTCOME_METHOD_NOT_ALLOWED ? header->value : NULL},
               {"WRITEBACK_REASON", reason}, {"WRITEBACK_RELAY", relay_request_relay_name(q)},
+              {"WRITEBACK_REQUEST_ID", relay_request_tracking_id(q)},
               {"WRITEBACK_TRACKING_ID", relay_request_tracking_id(q)});
     respond_with_receipt(q, a->keys, NULL, outcome_get(o)->http, PROBLEM_CONTENT_TYPE, header,
                          header ? 1 : 0, body);

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 #include <syslog.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "agent/base/log.h"
 #include "agent/keep_alive.h"
@@ -115,8 +116,17 @@ static int parse_arguments(int argc, char **argv, arguments *ret) {
     return r;
 }
 
+/* By hand there is no unit that hands credentials over: those of the running service are looked at,
+ * or what the unit would hand over. */
+static void find_credentials(void) {
+    static const char of_service[] = "/run/credentials/writebackd.service";
+    static const char of_unit[] = SYSCONFDIR "/writeback/credentials";
+
+    (void) setenv("CREDENTIALS_DIRECTORY", access(of_service, X_OK) == 0 ? of_service : of_unit, 0);
+}
+
 /* What must be right before anything else is tried. */
-static int prepare(void) {
+static int prepare(bool will_run) {
     _cleanup_free_ char *why = NULL;
     int lock_error, r;
 
@@ -126,7 +136,7 @@ static int prepare(void) {
         log_text(LOG_CRIT, "Memory for secrets cannot be set up: %s", strerror(-r));
         return r;
     }
-    if (lock_error < 0)
+    if (lock_error < 0 && will_run)
         log_event(OUTCOME_MEMORY_NOT_LOCKED, {"WRITEBACK_REASON", strerror(-lock_error)});
 
     r = curl_glue_check_library(&why);
@@ -213,8 +223,10 @@ int main(int argc, char **argv) {
         return EX_USAGE;
     if (args.done)
         return EXIT_SUCCESS;
-    if (prepare() < 0)
+    if (prepare(!args.check_config) < 0)
         return EX_CONFIG;
+    if (args.check_config)
+        find_credentials();
 
     r = config_load(args.config, &c, &why);
     if (r < 0) {

@@ -197,14 +197,15 @@ static json_t *cures_array(const components *all) {
     for (outcome o = 0; o < OUTCOME_MAX_ && cures; o++) {
         _cleanup_(json_freep) json_t *parts = parts_array(all, o);
         const outcome_info *info = outcome_get(o);
+        _cleanup_free_ char *steps = outcome_text(info->steps);
 
-        if (!parts)
+        if (!parts || !steps)
             return NULL;
         if (json_array_size(parts) > 0 &&
             json_array_append_new(cures, json_pack("{s:i, s:s, s:s, s:s, s:o, s:O}", "eventId",
                                                    info->event, "code", info->name, "title",
                                                    info->title, "cause", info->cause, "steps",
-                                                   json_lines(info->steps), "checks", parts)) < 0)
+                                                   json_lines(steps), "checks", parts)) < 0)
             return NULL;
     }
     return TAKE_PTR(cures);

@@ -126,17 +126,25 @@ static void put_part_name(FILE *f, const component *c) {
     }
 }
 
-static void put_steps(FILE *f, const char *steps) {
-    fputs("<ol class=\"steps\">", f);
-    while (*steps) {
-        size_t n = strcspn(steps, "\n");
-        _cleanup_free_ char *step = strndup(steps, n);
+/* Text, and commands in backquotes. */
+static void put_step(FILE *f, char *step) {
+    bool is_command = false;
 
+    for (char *part; (part = strsep(&step, "`")); is_command = !is_command) {
+        fputs(is_command ? "<code>" : "", f);
+        put(f, part);
+        fputs(is_command ? "</code>" : "", f);
+    }
+}
+
+static void put_steps(FILE *f, const char *steps) {
+    _cleanup_free_ char *lines = outcome_text(steps);
+
+    fputs("<ol class=\"steps\">", f);
+    for (char *rest = lines, *step; (step = strsep(&rest, "\n"));) {
         fputs("<li>", f);
-        if (step)
-            put(f, step);
+        put_step(f, step);
         fputs("</li>", f);
-        steps += n + (steps[n] == '\n');
     }
     fputs("</ol>\n", f);
 }

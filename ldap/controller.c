@@ -37,6 +37,7 @@ struct controller {
     unsigned n_refs;
     domain *domain;
     char *name, *host, *port;
+    char *address; /* host:port, for the log */
     bool is_discovered, is_retired;
     unsigned slot;
     worker *resolver;
@@ -136,7 +137,7 @@ static void warn_of_expiry(controller *c) {
 
     c->warned_of = not_after;
     log_event(OUTCOME_CONTROLLER_CERTIFICATE_EXPIRES, {"WRITEBACK_DC", c->name},
-              {"WRITEBACK_DOMAIN", c->domain->config->domain},
+              {"WRITEBACK_DOMAIN", c->domain->config->domain}, {"WRITEBACK_ADDRESS", c->address},
               {"WRITEBACK_NOT_AFTER", rfc3339_utc(not_after, date)});
 }
 
@@ -173,16 +174,26 @@ static void become_usable(controller *c) {
     note_figures(c);
 }
 
+/* By which authorities its certificate is judged. */
+static const char *ca_file(const directory_config *config) {
+    if (config->ca_file)
+        return config->ca_file;
+    return config->ca_directory ? config->ca_directory : LOG_SYSTEM_CA_FILE;
+}
+
 static void log_unusable(const controller *c, const session *s) {
     const directory_config *config = c->domain->config;
 
     if (s && session_refusal(s))
         log_event(OUTCOME_SERVICE_ACCOUNT_REFUSED, {"WRITEBACK_DC", c->name},
-                  {"WRITEBACK_DOMAIN", config->domain}, {"WRITEBACK_BIND_DN", config->bind_dn},
+                  {"WRITEBACK_DOMAIN", config->domain}, {"WRITEBACK_ADDRESS", c->address},
+                  {"WRITEBACK_CA_FILE", ca_file(config)}, {"WRITEBACK_BIND_DN", config->bind_dn},
                   {"WRITEBACK_REASON", session_refusal(s)});
     else if (!s || !session_was_held_back(s))
         log_event(OUTCOME_CONTROLLER_UNUSABLE, {"WRITEBACK_DC", c->name},
-                  {"WRITEBACK_DOMAIN", config->domain}, {"WRITEBACK_REASON", c->reason});
+                  {"WRITEBACK_DOMAIN", config->domain}, {"WRITEBACK_HOST", c->host},
+                  {"WRITEBACK_ADDRESS", c->address}, {"WRITEBACK_CA_FILE", ca_file(config)},
+                  {"WRITEBACK_REASON", c->reason});
 }
 
 /* `problem` is a sentence's end that follows the controller's name; `s` is the session that failed,
@@ -469,7 +480,8 @@ int controller_new(domain *d, const char *text, bool is_discovered, unsigned slo
         return r;
 
     c->name = strdup(strcmp(c->port, "636") == 0 ? c->host : text);
-    if (!c->name)
+    c->address = text_format(strchr(c->host, ':') ? "[%s]:%s" : "%s:%s", c->host, c->port);
+    if (!c->name || !c->address)
         return -ENOMEM;
     c->target = (connection_target){.name = c->name,
                                     .host = c->host,
@@ -508,6 +520,7 @@ controller *controller_unref(controller *c) {
     sd_event_source_disable_unref(c->timer);
     free(c->name);
     free(c->host);
+    free(c->address);
     free(c->port);
     free(c->reason);
     free(c);

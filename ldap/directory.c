@@ -60,7 +60,7 @@ static void on_rights_checked(directory_reply *reply, void *userdata) {
     log_event(OUTCOME_AGENT_RIGHTS_MISSING, {"WRITEBACK_DC", reply->controller},
               {"WRITEBACK_DOMAIN", d->domain.config->domain},
               {"WRITEBACK_BIND_DN", d->domain.config->bind_dn},
-              {"WRITEBACK_REASON", rights->missing}, {"WRITEBACK_CURE", cure});
+              {"WRITEBACK_REASON", rights->missing}, {"WRITEBACK_CURE", cure ? cure : ""});
 }
 
 static void check_rights(directory *d) {

@@ -44,14 +44,22 @@ static void put_catalog(void) {
 
 /* ---- Manual ---------------------------------------------------------------------------------- */
 
-/* One line of running text; fields become italic names. */
+/* One line of running text; fields become italic names, commands in backquotes bold. */
 static void put_roff(const char *text) {
-    for (bool at_start = true; *text; at_start = false) {
-        const char *end = *text == '@' ? strchr(text + 1, '@') : NULL;
+    bool is_command = false;
 
-        if (end) {
-            printf("\\fI%.*s\\fR", (int) (end - text - 1), text + 1);
-            text = end + 1;
+    for (bool at_start = true; *text; at_start = false) {
+        size_t place = outcome_place(text);
+
+        if (place > 0) {
+            printf("\\fI%.*s\\f%c", (int) place - 2, text + 1, is_command ? 'B' : 'R');
+            text += place;
+            continue;
+        }
+        if (*text == '`') {
+            is_command = !is_command;
+            fputs(is_command ? "\\fB" : "\\fR", stdout);
+            text++;
             continue;
         }
         if (at_start && (*text == '.' || *text == '\''))

@@ -194,8 +194,11 @@ static void end_fetch(issuer *i, char *reason) {
         log_event(OUTCOME_ISSUER_KEYS_FETCHED, {"WRITEBACK_ISSUER", i->config->url},
                   {"WRITEBACK_COUNT", count});
     } else if (is_new) {
-        log_event(OUTCOME_ISSUER_UNREACHABLE, {"WRITEBACK_ISSUER", i->config->url},
-                  {"WRITEBACK_ADDRESS", i->metadata_url}, {"WRITEBACK_REASON", reason});
+        log_event(
+            OUTCOME_ISSUER_UNREACHABLE, {"WRITEBACK_ISSUER", i->config->url},
+            {"WRITEBACK_ADDRESS", i->metadata_url},
+            {"WRITEBACK_CA_FILE", i->config->ca_file ? i->config->ca_file : LOG_SYSTEM_CA_FILE},
+            {"WRITEBACK_REASON", reason});
     }
 
     schedule(i, pause_after(i));

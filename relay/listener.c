@@ -41,7 +41,13 @@ static void log_connected(const relay *r, const char *tracking_id) {
 }
 
 static void log_channel(const relay *r, outcome event, const websocket_end *how) {
-    log_event(event, {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_ADDRESS", r->where},
+    const relay_config *c = r->config;
+    char port[16];
+
+    (void) snprintf(port, sizeof(port), "%u", c->port);
+    log_event(event, {"WRITEBACK_RELAY", c->name}, {"WRITEBACK_ADDRESS", r->where},
+              {"WRITEBACK_HOST", c->host}, {"WRITEBACK_PORT", port},
+              {"WRITEBACK_CA_FILE", c->ca_file ? c->ca_file : LOG_SYSTEM_CA_FILE},
               {"WRITEBACK_REASON", how->reason}, {"WRITEBACK_TRACKING_ID", how->tracking_id});
 }
 

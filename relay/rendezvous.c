@@ -203,7 +203,7 @@ void rendezvous_fetch(relay *r, const char *address) {
                   {"WRITEBACK_REASON", describe(k)});
     else if (k == -EPERM)
         log_event(OUTCOME_INPUT_VALIDATION_ERROR, {"WRITEBACK_RELAY", r->config->name},
-                  {"WRITEBACK_REASON", describe(k)});
+                  {"WRITEBACK_REQUEST_ID", NULL}, {"WRITEBACK_REASON", describe(k)});
     else if (k < 0)
         log_not_fetched(r, NULL, &(websocket_end){.reason = describe(k)});
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/log.h"
 
-#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,6 +11,9 @@
 #include <sys/uio.h>
 #include <syslog.h>
 #include <unistd.h>
+
+/* In the place of what is not known. */
+#define UNKNOWN "unknown"
 
 /* Our callers are told apart by event, not by their place in the source. */
 #define SD_JOURNAL_SUPPRESS_LOCATION
@@ -79,16 +83,16 @@ static const char *find_value(const log_field *fields, size_t n, const char *nam
 /* Copies `text`, putting values in the places of @FIELD@. */
 static void put_filled(FILE *f, const char *text, const log_field *fields, size_t n) {
     while (*text) {
-        const char *end = *text == '@' ? strchr(text + 1, '@') : NULL;
+        size_t place = outcome_place(text);
 
-        if (!end || !isupper((unsigned char) text[1])) {
+        if (place == 0) {
             fputc(*text++, f);
             continue;
         }
 
-        const char *value = find_value(fields, n, text + 1, (size_t) (end - text - 1));
-        put_escaped(f, value ? value : "unknown");
-        text = end + 1;
+        const char *value = find_value(fields, n, text + 1, place - 2);
+        put_escaped(f, value ? value : UNKNOWN);
+        text += place;
     }
 }
 
@@ -211,19 +215,86 @@ static void write_lines(outcome event, const char *message, const log_field *fie
         return;
 }
 
+static bool has_place(const char *text, const char *name) {
+    size_t length = strlen(name);
+
+    for (const char *at = text; (at = strchr(at, '@')); at++)
+        if (outcome_place(at) == length + 2 && strncmp(at + 1, name, length) == 0)
+            return true;
+
+    return false;
+}
+
+static bool is_used(const outcome_info *info, const char *name) {
+    return has_place(info->message, name) || has_place(info->cause, name) ||
+           has_place(info->steps, name);
+}
+
+/* The journal fills the catalog's text from the entry, so a field that is used there is never left
+ * out. */
+static void complete(outcome event, const log_field *fields, size_t n, log_field *ret) {
+    for (size_t i = 0; i < n; i++) {
+        ret[i] = fields[i];
+        if (!ret[i].value && is_used(outcome_get(event), ret[i].name))
+            ret[i].value = UNKNOWN;
+    }
+}
+
+#ifdef WRITEBACK_SANITIZERS
+
+/* While faults are looked for, a text that could not be filled is one. */
+static void insist_on_fields(const outcome_info *info, const char *text, const log_field *fields,
+                             size_t n) {
+    for (size_t place; *text; text += place > 0 ? place : 1) {
+        place = outcome_place(text);
+        if (place == 0 || find_value(fields, n, text + 1, place - 2))
+            continue;
+        (void) dprintf(STDERR_FILENO, "event %d %s was logged without its field %.*s\n",
+                       info->event, info->name, (int) place, text);
+        abort();
+    }
+}
+
+/* tests/check looks which events its tests have brought about. */
+static void note_for_tests(outcome event) {
+    const char *path = getenv("WRITEBACK_EVENTS");
+    _cleanup_close_ int fd = -EBADF;
+
+    if (path && *path)
+        fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        (void) dprintf(fd, "%d\n", outcome_get(event)->event);
+}
+
+static void examine(outcome event, const log_field *fields, size_t n) {
+    const outcome_info *info = outcome_get(event);
+
+    insist_on_fields(info, info->message, fields, n);
+    insist_on_fields(info, info->cause, fields, n);
+    insist_on_fields(info, info->steps, fields, n);
+    note_for_tests(event);
+}
+
+#endif
+
 void log_event_fields(outcome event, const log_field *fields, size_t n) {
     _cleanup_free_ char *message = NULL;
+    log_field all[LOG_FIELDS_MAX];
 
     assert(n <= LOG_FIELDS_MAX);
 
+    complete(event, fields, n, all);
+#ifdef WRITEBACK_SANITIZERS
+    examine(event, all, n);
+#endif
     if (outcome_get(event)->priority > max_level)
         return;
 
-    message = log_event_message(event, fields, n);
+    message = log_event_message(event, all, n);
     if (to_journal())
-        send_to_journal(event, message ? message : outcome_get(event)->title, fields, n);
+        send_to_journal(event, message ? message : outcome_get(event)->title, all, n);
     else
-        write_lines(event, message ? message : outcome_get(event)->title, fields, n);
+        write_lines(event, message ? message : outcome_get(event)->title, all, n);
 }
 
 void log_text(int priority, const char *format, ...) {

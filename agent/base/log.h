@@ -16,6 +16,9 @@
 #define LOG_VALUE_MAX 1024
 #define LOG_FIELDS_MAX 32
 
+/* What entries call the system's certificates, for commands that are to be typed. */
+#define LOG_SYSTEM_CA_FILE "/etc/ssl/certs/ca-certificates.crt"
+
 typedef enum log_target {
     LOG_TARGET_AUTO, /* the journal where standard error leads to it (sd_journal_stream_fd(3)), else
                         stderr */
@@ -36,7 +39,9 @@ void log_set_target(log_target target);
 /* The least urgent level that is written: LOG_INFO at first; syslog(3)'s LOG_DEBUG for all. */
 void log_set_max_level(int level);
 
-/* Writes the entry of `event` with these fields, at most LOG_FIELDS_MAX of them.
+/* Writes the entry of `event` with these fields, at most LOG_FIELDS_MAX of them. Every @FIELD@ in
+ * the texts of the event's row must be among them; where the value is NULL, the entry has
+ * "unknown". A build with sanitizers aborts where one is missing.
  *
  *     log_event(OUTCOME_RELAY_CONNECTED, {"WRITEBACK_RELAY", name}, {"WRITEBACK_ADDRESS", host});
  */

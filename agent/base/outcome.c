@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/outcome.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <syslog.h>
 
 #include "agent/base/macro.h"
@@ -29,6 +31,44 @@ outcome outcome_from_event(int event) {
             return o;
 
     return OUTCOME_INVALID;
+}
+
+size_t outcome_place(const char *text) {
+    static const char of_names[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+    size_t n;
+
+    if (*text != '@')
+        return 0;
+    n = strspn(text + 1, of_names);
+    return n > 0 && text[n + 1] == '@' ? n + 2 : 0;
+}
+
+char *outcome_text(const char *text) {
+    static const char prefix[] = "WRITEBACK_";
+    char *shown = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&shown, &size);
+
+    if (!f)
+        return NULL;
+
+    while (*text) {
+        size_t place = outcome_place(text);
+        size_t skip = strncmp(text + 1, prefix, strlen(prefix)) == 0 ? strlen(prefix) : 0;
+
+        if (place == 0) {
+            (void) fputc(*text++, f);
+            continue;
+        }
+        fprintf(f, "<%.*s>", (int) (place - skip - 2), text + 1 + skip);
+        text += place;
+    }
+
+    if (fclose(f) != 0) {
+        free(shown);
+        return NULL;
+    }
+    return shown;
 }
 
 bool outcome_is_success(outcome o) {

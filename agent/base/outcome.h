@@ -4,9 +4,10 @@
 /* Outcomes and events: the words in which every room says what happened.
  *
  * One row of agent/base/outcome.def each. A row with an HTTP status ends a request; the others are
- * only logged. Nothing here allocates or logs. */
+ * only logged. Nothing here logs. */
 
 #include <stdbool.h>
+#include <stddef.h>
 
 typedef enum outcome {
 #define EVENT(symbol, number, name, priority, http, retryable, title, message, cause, steps)       \
@@ -27,7 +28,8 @@ typedef struct outcome_info {
     const char *title;   /* one line for people */
     const char *message; /* with @FIELD@ places */
     const char *cause;
-    const char *steps; /* lines separated by \n; "" where there is nothing to do */
+    const char *steps; /* lines separated by \n; commands in backquotes; "" where there is nothing
+                          to do */
 } outcome_info;
 
 /* Never NULL for a valid outcome; asserts on an invalid one. */
@@ -35,6 +37,13 @@ const outcome_info *outcome_get(outcome o);
 
 /* By event number; OUTCOME_INVALID where there is none. */
 outcome outcome_from_event(int event);
+
+/* The length of the @FIELD@ that a text begins with; 0 where it begins with none. */
+size_t outcome_place(const char *text);
+
+/* A text of a row for those who have no entry to fill it from: each @WRITEBACK_DC@ is shown as
+ * <DC>. malloc(3)ed, or NULL where memory is out. */
+char *outcome_text(const char *text);
 
 /* True for an answer in the 2xx range. */
 bool outcome_is_success(outcome o);

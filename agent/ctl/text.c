@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/ctl/text.h"
 
-#include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "agent/base/macro.h"
+#include "agent/base/outcome.h"
 
 /* Columns of UTF-8 text; every character we use is one wide. */
 static size_t columns(const char *text, size_t n) {
@@ -41,6 +41,24 @@ void text_wrap(FILE *f, const char *text, size_t width, const char *first, const
     fputc('\n', f);
 }
 
+/* A step is text and, at its end, commands in backquotes. Each of these stands on a line of its
+ * own, whole, so that it can be copied. */
+static void put_step(FILE *f, char *step, size_t width, const char *first, const char *rest) {
+    char *command = strchr(step, '`');
+
+    if (command)
+        *command++ = '\0';
+    text_wrap(f, step, width, first, rest);
+
+    while (command) {
+        size_t n = strcspn(command, "`");
+        char *next = command[n] ? strchr(command + n + 1, '`') : NULL;
+
+        fprintf(f, "%s    %.*s\n", rest, (int) n, command);
+        command = next ? next + 1 : NULL;
+    }
+}
+
 void text_steps(FILE *f, const char *steps, size_t width, const char *indent) {
     for (int number = 1; *steps; number++) {
         size_t n = strcspn(steps, "\n");
@@ -50,7 +68,7 @@ void text_steps(FILE *f, const char *steps, size_t width, const char *indent) {
         (void) snprintf(first, sizeof(first), "%s%2d. ", indent, number);
         (void) snprintf(rest, sizeof(rest), "%s    ", indent);
         if (step)
-            text_wrap(f, step, width, first, rest);
+            put_step(f, step, width, first, rest);
         steps += n + (steps[n] == '\n');
     }
 }
@@ -61,32 +79,5 @@ void text_put_printable(FILE *f, const char *text) {
 }
 
 char *text_show_fields(const char *text) {
-    static const char prefix[] = "WRITEBACK_";
-    char *shown = NULL;
-    size_t size = 0;
-    FILE *f = open_memstream(&shown, &size);
-
-    if (!f)
-        return NULL;
-
-    while (*text) {
-        const char *end =
-            *text == '@' && isupper((unsigned char) text[1]) ? strchr(text + 1, '@') : NULL;
-        const char *name = text + 1;
-
-        if (!end) {
-            fputc(*text++, f);
-            continue;
-        }
-        if (strncmp(name, prefix, strlen(prefix)) == 0)
-            name += strlen(prefix);
-        fprintf(f, "<%.*s>", (int) (end - name), name);
-        text = end + 1;
-    }
-
-    if (fclose(f) != 0) {
-        free(shown);
-        return NULL;
-    }
-    return shown;
+    return outcome_text(text);
 }

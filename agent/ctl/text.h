@@ -10,7 +10,8 @@
  * before the others. A word longer than that stands whole. */
 void text_wrap(FILE *f, const char *text, size_t width, const char *first, const char *rest);
 
-/* The same for lines separated by \n, as numbered steps, indented by `indent`. */
+/* The same for lines separated by \n, as numbered steps, indented by `indent`. Commands in
+ * backquotes get lines of their own, whole and without the backquotes. */
 void text_steps(FILE *f, const char *steps, size_t width, const char *indent);
 
 /* Writes `text` with control characters replaced by "?", and cut to one line thereby. */

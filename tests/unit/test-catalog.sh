@@ -50,8 +50,9 @@ keeps_fields() {
 }
 check "an entry has its fields, its manual and its steps" keeps_fields
 
-is_narrow() { ! awk 'length > 100 && !/journalctl|dsacls/' "$catalog" | grep .; }
-check "its lines fit a terminal" is_narrow
+# Commands stand whole on lines of their own, since they are there to be copied.
+is_narrow() { ! awk 'length > 100 || (length > 80 && !/^        [^ ]/ && !/^Subject: /)' "$catalog" | grep -v '^        '; }
+check "its lines fit a terminal, but for commands" is_narrow
 
 has_no_warnings() {
     local page warnings
