@@ -5,138 +5,9 @@
 # of its hardening, in a lab.
 #
 #     sudo tests/lab/run --no-agent tests/integration/service.sh BUILD
-#
-# A copy-on-write view of this host boots in a container, in the lab's network. Nothing of the host is
-# changed.
 set -euo pipefail
 
-BUILD=$1
-HERE=$(cd "$(dirname "$0")" && pwd)
-TREE=$(cd "$HERE/../.." && pwd)
-SCRATCH=$WRITEBACK_LAB_SCRATCH
-VIEW=$SCRATCH/service
-CONFIG=/etc/writeback/writebackd.conf
-
-# ---- Outside: a view of this host, with the agent installed --------------------------------------
-
-# The controller is no process of the container's: what freezes it asks for it out here.
-freeze_on_demand() {
-    local signal
-    rm -f "$SCRATCH/controller.signal"
-    mkfifo "$SCRATCH/controller.signal"
-    while read -r signal <>"$SCRATCH/controller.signal"; do
-        kill -s "$signal" "$(<"$SCRATCH/dc1.pid")"
-        touch "$SCRATCH/controller.$signal"
-    done
-}
-
-make_view() {
-    mkdir -p "$VIEW"
-    mount -t tmpfs -o mode=755 writeback-service "$VIEW"
-    mkdir "$VIEW/upper" "$VIEW/work" "$VIEW/root"
-    mount -t overlay -o "lowerdir=/,upperdir=$VIEW/upper,workdir=$VIEW/work" overlay "$VIEW/root"
-    ROOT=$VIEW/root
-    # Nothing of this host but the agent runs in it.
-    : >"$ROOT/etc/machine-id"
-    rm -rf "$ROOT/var/log/journal"
-}
-
-# The lab's configuration, as an administrator would install it: secrets become credentials of the unit.
-install_agent() {
-    make -C "$BUILD" install DESTDIR="$ROOT" >"$SCRATCH/log/install.log"
-    install -D -m 644 "$WRITEBACK_LAB_AGENT_CONFIG" "$ROOT$CONFIG"
-    sed -i -e '/^StateDirectory=/d' -e '/Credential=/d' "$ROOT$CONFIG"
-    install -d -m 700 "$ROOT/etc/writeback/credentials"
-    install -m 600 -t "$ROOT/etc/writeback/credentials" "$SCRATCH"/agent/credentials/*
-    # The authority's certificate lies where the service's sandbox lets it be read.
-    install -m 644 "$WRITEBACK_LAB_DC_CA" "$ROOT/etc/writeback/ca.pem"
-    sed -i 's|^CaFile=.*|CaFile=/etc/writeback/ca.pem|' "$ROOT$CONFIG"
-    # As MICROSOFT GRAPH in writebackd.conf(5) tells.
-    install -m 644 "$SCRATCH/ca/graph.pem" "$ROOT/etc/writeback/graph.pem"
-    sed -i 's|^ClientCertificate=.*|ClientCertificate=/etc/writeback/graph.pem|' "$ROOT$CONFIG"
-    install -d "$ROOT/etc/systemd/system/writebackd.service.d"
-    cat >"$ROOT/etc/systemd/system/writebackd.service.d/graph.conf" <<UNIT
-[Service]
-LoadCredential=graph-key:/etc/writeback/credentials/graph-key
-UNIT
-}
-
-install_test() {
-    cat >"$ROOT/etc/systemd/system/writeback-test.target" <<'UNIT'
-[Unit]
-Requires=writeback-test.service
-After=writeback-test.service
-AllowIsolate=yes
-UNIT
-    cat >"$ROOT/etc/systemd/system/writeback-test.service" <<UNIT
-[Unit]
-DefaultDependencies=no
-Requires=sysinit.target
-Wants=dbus.service
-After=sysinit.target dbus.service
-SuccessAction=exit
-FailureAction=exit
-[Service]
-Type=oneshot
-EnvironmentFile=/writeback-test.env
-ExecStart=$HERE/service.sh --inside
-StandardOutput=file:$SCRATCH/service.out
-StandardError=file:$SCRATCH/service.out
-TimeoutStartSec=180
-UNIT
-    env | grep '^WRITEBACK_LAB_' >"$ROOT/writeback-test.env"
-}
-
-outside() {
-    make_view
-    install_agent
-    install_test
-    freeze_on_demand &
-    trap "kill $! || true" EXIT
-    timeout 240 systemd-nspawn -D "$ROOT" --register=no --keep-unit --quiet --console=pipe \
-        --bind="$SCRATCH" --bind-ro="$TREE" --bind-ro="$WRITEBACK_LAB_CACHE" --bind-ro=/etc/hosts \
-        --boot systemd.unit=writeback-test.target >"$SCRATCH/log/service.log" 2>&1 </dev/null || true
-    cat "$SCRATCH/service.out"
-    grep -q ' 0 failed$' "$SCRATCH/service.out"
-}
-
-# ---- Inside: one test after the other, as an administrator would look ----------------------------
-
-passed=0 failed=0
-check() {
-    local name=$1
-    shift
-    if "$@" >/tmp/said 2>&1; then
-        echo "ok - $name"
-        passed=$((passed + 1))
-    else
-        echo "not ok - $name"
-        sed 's/^/    /' /tmp/said
-        { systemctl status --no-pager --full writebackd 2>&1 || true; } | tail -n 20 | sed 's/^/    /'
-        failed=$((failed + 1))
-    fi
-}
-
-within() { # SECONDS COMMAND…: waits for a state that nobody announces
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        ((SECONDS < end)) || return 1
-        sleep 0.05
-    done
-}
-
-controller() { # STOP or CONT
-    rm -f "$WRITEBACK_LAB_SCRATCH/controller.$1"
-    echo "$1" >"$WRITEBACK_LAB_SCRATCH/controller.signal"
-    within 10 test -e "$WRITEBACK_LAB_SCRATCH/controller.$1"
-}
-
-entries() { journalctl --quiet --no-pager --output=cat -u writebackd "$@"; }
-has_event() { [[ $(entries "WRITEBACK_EVENT=$1") ]]; }
-is_ready() { curl --silent --fail --output /dev/null "$WRITEBACK_LAB_HEALTH_URL/readyz"; }
-status_line() { systemctl show --property=StatusText --value writebackd; }
-main_pid() { systemctl show --property=MainPID --value writebackd; }
+. "$(dirname "$0")/container.sh"
 
 starts_and_is_ready() {
     systemd-sysusers && systemctl start writebackd && within 30 is_ready
@@ -168,13 +39,6 @@ no_core_dumps() {
 }
 a_reset_works() {
     node "$HERE/reset-once.mjs" alice
-}
-tenant_is_known() {
-    curl --silent "$WRITEBACK_LAB_HEALTH_URL/status" |
-        jq -e '.checks | .sync[0].status == "pass" and .licence[0].status == "pass"'
-}
-graph_knows_the_agent() {
-    within 10 tenant_is_known
 }
 check_takes_the_credentials_of_the_service() {
     writebackctl check --user=alice | tee /dev/stderr | grep '✓ Reset Password is held'
@@ -291,7 +155,7 @@ stop_lasts_as_long_as_a_request_does() {
     local asking
     drop_in TimeoutStopSec=1
     systemctl restart writebackd && within 30 is_ready
-    controller STOP
+    outside_do 'kill -STOP "$(<"$SCRATCH/dc1.pid")"'
     node "$HERE/reset-once.mjs" grace >/tmp/grace &
     asking=$!
     within 10 in_flight 1
@@ -299,7 +163,7 @@ stop_lasts_as_long_as_a_request_does() {
     within 30 eval '[[ $(status_line) == "Stopping; requests that are still being answered: 1" ]]'
     sleep 8 # more than any one extension, to see that it is asked for again
     [[ $(systemctl is-active writebackd) == deactivating ]]
-    controller CONT
+    outside_do 'kill -CONT "$(<"$SCRATCH/dc1.pid")"'
     wait "$asking" && within 30 eval '[[ $(systemctl is-active writebackd) == inactive ]]' &&
         [[ $(property Result) == success && $(property ExecMainStatus) == 0 ]]
 }
@@ -335,7 +199,6 @@ inside() {
     check 'its memory is locked, or it says that it is not' memory_is_locked
     check 'it cannot be dumped' no_core_dumps
     check 'a reset works inside of the sandbox' a_reset_works
-    check 'Microsoft Graph knows the agent by the certificate of its drop-in' graph_knows_the_agent
     check 'writebackctl check has the credentials of the running service' check_takes_the_credentials_of_the_service
     check 'writebackctl check is for root, and says so' check_is_for_root
     check 'journalctl -x tells what to do' catalog_explains
@@ -354,11 +217,7 @@ inside() {
     check 'a wrong configuration ends with status 78 and no restart' wrong_configuration_ends_with_78
     check 'it starts without directory and relay, says so and keeps trying' starts_without_directory_and_relay
     check 'it stops cleanly' stops_cleanly
-    echo "$passed passed, $failed failed"
+    note_events
 }
 
-if [[ $1 == --inside ]]; then
-    inside
-else
-    outside
-fi
+container_run "$@"
