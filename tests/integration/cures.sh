@@ -127,6 +127,8 @@ relay_key_is_wrong() {
     well_again
 }
 relay_is_blocked() {
+    # In good order: a relay that does not hear of it would go on handing requests to who is gone.
+    systemctl stop writebackd
     outside_do 'ip route add unreachable "$CLOUD_ADDRESS" table local && ip route flush cache'
     restart
     reads 31034
