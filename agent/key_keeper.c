@@ -31,8 +31,9 @@ struct key_keeper {
     worker *worker;
     sd_event_source *timer, *watch;
     worker_job *looking;
-    bool look_again; /* the file changed while it was looked at */
-    usec_t told;     /* CLOCK_REALTIME: when trouble was logged last; 0: there is none */
+    bool look_again;  /* the file changed while it was looked at */
+    outcome told;     /* the trouble that was logged last; OUTCOME_INVALID: there is none */
+    usec_t told_when; /* CLOCK_REALTIME */
 };
 
 /* ---- What it tells --------------------------------------------------------------------------- */
@@ -49,29 +50,34 @@ static usec_t end_of_current(const agent_keys *keys) {
     return end;
 }
 
-/* When there is something to do next. */
-static usec_t next_due(const key_keeper *k) {
+static usec_t earlier_to_come(usec_t a, usec_t b, usec_t now) {
+    return b > now && b < a ? b : a;
+}
+
+/* When there is something to do or to tell next. What is due already could not be done. */
+static usec_t next_due(const key_keeper *k, usec_t now) {
     usec_t due = USEC_INFINITY;
 
     for (size_t i = 0; i < agent_keys_count(k->keys); i++) {
         agent_key_info key = agent_keys_get(k->keys, i);
-        usec_t then = key.is_current ? key.made + k->options->roll_after : key.ends;
 
-        if (then < due)
-            due = then;
+        due = earlier_to_come(due, key.ends, now);
+        if (key.is_current)
+            due = earlier_to_come(due, key.made + k->options->roll_after, now);
     }
     return due;
 }
 
 static void log_trouble(key_keeper *k, const key_keeper_status *status, usec_t now) {
+    outcome event = status->is_over ? OUTCOME_KEYS_EXPIRED : OUTCOME_KEYS_NOT_RENEWED;
     char date[RFC3339_MAX];
 
-    if (k->told != 0 && now >= k->told && now < k->told + USEC_PER_DAY)
+    if (event == k->told && now >= k->told_when && now < k->told_when + USEC_PER_DAY)
         return;
 
-    k->told = now;
-    log_event(status->is_over ? OUTCOME_KEYS_EXPIRED : OUTCOME_KEYS_NOT_RENEWED,
-              {"WRITEBACK_NOT_AFTER", rfc3339_utc(status->not_after, date)},
+    k->told = event;
+    k->told_when = now;
+    log_event(event, {"WRITEBACK_NOT_AFTER", rfc3339_utc(status->not_after, date)},
               {"WRITEBACK_PATH", k->options->path}, {"WRITEBACK_REASON", status->reason});
 }
 
@@ -82,7 +88,7 @@ static void tell(key_keeper *k, const char *why, usec_t now) {
     if (status.reason)
         log_trouble(k, &status, now);
     else
-        k->told = 0;
+        k->told = OUTCOME_INVALID;
     k->on_state(&status, k->userdata);
 }
 
@@ -104,7 +110,7 @@ static void dispose_look(void *userdata) {
 }
 
 static void schedule(key_keeper *k, usec_t now) {
-    usec_t due = next_due(k), pause = due > now ? due - now : PAUSE_MAX;
+    usec_t pause = next_due(k, now) - now;
 
     if (pause > PAUSE_MAX)
         pause = PAUSE_MAX;
@@ -195,6 +201,7 @@ int key_keeper_new(sd_event *event, const agent_keys_options *options, agent_key
     if (!k)
         return -ENOMEM;
 
+    k->told = OUTCOME_INVALID;
     k->options = options;
     k->keys = keys;
     k->on_state = on_state;

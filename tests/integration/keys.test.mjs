@@ -261,6 +261,29 @@ test('a key file that goes away is told, and the agent works on with the keys th
   await until('all is well', async () => (await state()).status === 'pass');
 });
 
+test('keys that ended because they could not be replaced are an event, and open nothing', async () => {
+  const kid = async () => (await client.keys()).keys[0].kid;
+  const before = await kid();
+  await configure('[Keys]\nRollAfter=2s\nGrace=1s\nLifetime=4s\n');
+  // Those of before have a longer life.
+  await until('a new key', async () => await kid() !== before);
+  const file = env.WRITEBACK_LAB_AGENT_CONFIG.replace(/[^/]+$/, 'state/keys.json');
+  const state = async () => (await client.health()).json.checks.keys[0];
+  const content = readFileSync(file);
+  writeFileSync(`${file}.damaged`, '{}', { mode: 0o600 });
+  execFileSync('mv', [`${file}.damaged`, file]);
+  await until('the end', async () => (await state()).status === 'fail');
+  assert.match(readFileSync(env.WRITEBACK_LAB_LOG, 'utf8'), / 35052 KeysExpired: /);
+  assert.equal((await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/readyz`)).status, 503);
+  assert.equal((await client.ask(check(), ADMINISTRATOR)).json.code, 'DecryptionError');
+
+  writeFileSync(`${file}.whole`, content, { mode: 0o600 });
+  execFileSync('mv', [`${file}.whole`, file]);
+  await until('all is well', async () => (await state()).status === 'pass');
+  await configure('');
+  assert.equal((await client.ask(check(), ADMINISTRATOR)).status, 200);
+});
+
 test('the metric tells when the keys end', async () => {
   const metrics = await (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/metrics`)).text();
   const [, seconds] = /^writeback_key_not_after_timestamp_seconds (\S+)$/m.exec(metrics);

@@ -100,7 +100,8 @@ async function toAnotherKey() {
 
 // How many, which status they must get, and how each is made.
 const mix = [
-  [60, 200, () => sealed(reset(newPassword()))],
+  [50, 200, () => sealed(reset(newPassword()))],
+  [10, 200, () => sealed(reset(newPassword(), { forceChangePasswordNextSignIn: true }))],
   [10, 422, () => sealed(reset(shortPassword()))],
   [10, 422, () => sealed(reset(simplePassword()))],
   [10, 422, () => sealed(reset(OLD_PASSWORD))],
@@ -118,9 +119,9 @@ const mix = [
   [3, 400, () => text((json) => json.replace('{', `{"newPassword":"${newPassword()}",`))],
   [3, 400, () => text((json) => json.replace('{', `{"${newPassword()}":1,`))],
   [3, 400, () => sealed(reset({ password: newPassword() }))],
-  [20, 200, async () => sealed(client.payload({
-    operation: 'check', user: { userPrincipalName: anyUser() }, authorization: await token(PASSWORD_ADMINISTRATOR),
-  }))],
+  ...['check', 'unlock'].map((operation) => [10, 200, async () => sealed(client.payload({
+    operation, user: { userPrincipalName: anyUser() }, authorization: await token(PASSWORD_ADMINISTRATOR),
+  }))]),
 ];
 
 /** Sends all, some at once and the kinds among each other. */
