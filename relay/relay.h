@@ -301,7 +301,6 @@ typedef struct token_claims {
 void token_claims_done(token_claims *c);
 bool token_claims_has_role(const token_claims *c, const char *role);          /* roles */
 bool token_claims_has_directory_role(const token_claims *c, const char *wid); /* wids */
-bool token_claims_has_scope(const token_claims *c, const char *scope);        /* scp, scope */
 
 /* Keys known or not, for health. */
 typedef struct issuer_status {

@@ -385,22 +385,6 @@ bool token_claims_has_directory_role(const token_claims *c, const char *wid) {
     return list_has(json_object_get(c->all, "wids"), wid);
 }
 
-/* Scopes stand in one text with spaces between them (RFC 8693 section 4.2). */
-bool token_claims_has_scope(const token_claims *c, const char *scope) {
-    const char *scopes = json_get_string(c->all, json_object_get(c->all, "scp") ? "scp" : "scope");
-    size_t length = strlen(scope);
-
-    while (scopes && *scopes) {
-        size_t n = strcspn(scopes, " ");
-
-        if (n == length && memcmp(scopes, scope, n) == 0)
-            return true;
-        scopes += n;
-        scopes += strspn(scopes, " ");
-    }
-    return false;
-}
-
 int token_peek_issuer(const char *text, size_t size, char **ret) {
     _cleanup_(json_freep) json_t *claims = NULL;
     compact_part parts[TOKEN_PARTS];

@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 

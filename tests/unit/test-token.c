@@ -426,10 +426,6 @@ static void claims_of_entra_are_understood(void **state) {
     assert_false(v1.is_app);
     assert_true(token_claims_has_directory_role(&v1, "role-2"));
     assert_false(token_claims_has_directory_role(&v1, "role"));
-    assert_true(token_claims_has_scope(&v1, "Password.Reset"));
-    assert_true(token_claims_has_scope(&v1, "user_impersonation"));
-    assert_false(token_claims_has_scope(&v1, "Password"));
-    assert_false(token_claims_has_scope(&v1, ""));
     assert_false(token_claims_has_role(&v1, "Password.Reset"));
 
     assert_string_equal(v2.client, "service");
@@ -438,7 +434,6 @@ static void claims_of_entra_are_understood(void **state) {
     assert_string_equal(v2.preferred_name, "b@corp.example");
     assert_true(v2.is_app);
     assert_true(token_claims_has_role(&v2, "Password.Reset.All"));
-    assert_false(token_claims_has_scope(&v2, "x"));
     assert_false(token_claims_has_directory_role(&v2, "w"));
 
     token_claims_done(&v1);
