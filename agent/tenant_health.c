@@ -15,7 +15,8 @@ static void tell(health *h, const graph_config *c, health_component_type type, h
                                 .status = status,
                                 .output = why,
                                 .event = event,
-                                .certificate_not_after = c->not_after,
+                                /* Once is enough. */
+                                .certificate_not_after = type == COMPONENT_SYNC ? c->not_after : 0,
                             });
 }
 

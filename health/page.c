@@ -93,10 +93,25 @@ static const char *tone_of(health_status status) {
     return tones[status];
 }
 
+static const char *well_word(health_component_type type) {
+    switch (type) {
+    case COMPONENT_RELAY:
+        return "connected";
+    case COMPONENT_SYNC:
+        return "runs";
+    case COMPONENT_LICENCE:
+        return "held";
+    case COMPONENT_CLOCK:
+        return "agrees";
+    default:
+        return "works";
+    }
+}
+
 static const char *status_word(const component *c) {
     switch (c->status) {
     case HEALTH_PASS:
-        return c->type == COMPONENT_RELAY ? "connected" : "works";
+        return well_word(c->type);
     case HEALTH_WARN:
         return "warns";
     case HEALTH_FAIL:

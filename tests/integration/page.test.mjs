@@ -91,6 +91,8 @@ test('an agent that is well says so as the portal does, part for part', async ()
   await shows(card('On-premises integration').getByText('Your on-premises writeback client is up and running.'));
   for (const name of ['primary', env.WRITEBACK_LAB_DC, 'entra'])
     await parts().filter({ hasText: name }).getByText(/^(works|connected)$/).waitFor();
+  for (const [name, word] of [['Directory synchronisation', 'runs'], ['Licence', 'held'], ['Clock', 'agrees']])
+    await shows(parts().filter({ hasText: name }).getByText(word, { exact: true }));
   await card('Last requests').getByText('None since it was started.').waitFor();
   assert.equal(await card('What to do').count(), 0);
   assert.match(await parts().first().textContent(), /since \d\d:\d\d:\d\d \(\d+ s\)/);
