@@ -275,6 +275,7 @@ static int post_token_request(graph_client *c) {
         .ca_file = c->config->ca_file,
         .proxy = c->config->proxy,
         .content_type = "application/x-www-form-urlencoded",
+        .is_secret = true,
         .limit = ANSWER_MAX,
         .timeout = TIMEOUT,
     };

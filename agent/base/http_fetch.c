@@ -112,6 +112,7 @@ static CURLcode set_options(http_fetch *f, const http_fetch_options *o) {
     /* An empty string also shuts the environment's proxies out. */
     SET(CURLOPT_PROXY, o->proxy ? o->proxy : "");
     SET(CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
+    SET(CURLOPT_FORBID_REUSE, o->is_secret ? 1L : 0L);
     if (o->ca_file)
         SET(CURLOPT_CAINFO, o->ca_file);
     if (o->ca_file)

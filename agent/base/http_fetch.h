@@ -5,6 +5,8 @@
  * reports, Microsoft Graph. HTTPS only, no redirects, TLS 1.2 at least, certificate and name
  * verified. Nothing here logs. */
 
+#include <stdbool.h>
+
 #include "agent/base/curl_glue.h"
 #include "agent/base/secret.h"
 
@@ -17,6 +19,7 @@ typedef struct http_fetch_options {
     const char *content_type; /* of `body`; NULL: GET */
     const char *body;         /* NUL-terminated, copied; NULL: GET */
     const secret *bearer;     /* access token for Authorization: Bearer, copied; NULL: none */
+    bool is_secret;           /* the answer is; its connection, with TLS's buffers, ends with it */
     size_t limit;             /* of the answer's body, bytes */
     usec_t timeout;           /* for the whole */
 } http_fetch_options;

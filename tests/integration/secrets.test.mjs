@@ -59,6 +59,17 @@ async function token(claims, query) {
   return text;
 }
 
+/** What the agent asked Microsoft Graph with. */
+async function watchForGraph() {
+  const { last } = await (await fetch(`${env.WRITEBACK_LAB_CONTROL_URL}/graph`)).json();
+  const [, payload, signature] = last.assertion.split('.');
+  for (const text of [payload, signature]) {
+    watchFor("a part of the agent's assertion", text.slice(0, 24), 'latin1');
+    watchFor("a part of the agent's assertion", text.slice(-24), 'latin1');
+  }
+  return last.token;
+}
+
 // ---- Requests --------------------------------------------------------------------------------------
 
 let users = 0;
@@ -179,7 +190,12 @@ const none = (found) => assert.equal(found.length, 0, `${found.length} found:\n$
 
 // ---- Tests -----------------------------------------------------------------------------------------
 
-before(async () => assert.equal(await sendAll(), 200));
+let graphToken;
+
+before(async () => {
+  assert.equal(await sendAll(), 200);
+  graphToken = await watchForGraph();
+});
 after(() => client.close());
 
 test('the search finds what is there: the password that the agent itself signs in with', () => {
@@ -189,6 +205,12 @@ test('the search finds what is there: the password that the agent itself signs i
 
 test('no password and no token stays in memory', () => {
   none(memory().flatMap(([where, data]) => [...finds(where, data)]));
+});
+
+test('the token for Microsoft Graph is in memory once, where it is kept', () => {
+  const bytes = Buffer.from(graphToken.slice(-24));
+  const found = memory().flatMap(([where, data]) => [...finds(where, data, [{ name: 'it', bytes }])]);
+  assert.equal(found.length, 1, found.join('\n'));
 });
 
 test('nothing of the agent is in swap, nor can get there', () => {

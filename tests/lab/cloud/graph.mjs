@@ -31,6 +31,7 @@ export class Graph {
   #seen = new Set(); // ids of assertions
   #counts = { tokens: 0, refused: 0, organization: 0, subscribedSkus: 0 };
   #lastProof = null; // 'PS256', 'RS256' or 'secret'
+  #last = {}; // assertion and token, as they went over the wire
   #knobs = {
     outage: false, // 503 from Graph
     retryAfter: 0, // s, with 429 from Graph
@@ -67,6 +68,7 @@ export class Graph {
       if (this.#knobs.refuse) throw new Refused(`${this.#knobs.refuse}: The stand-in was told to refuse.`);
       await this.#verify(await readForm(request));
       const token = `graph.${randomBytes(48).toString('base64url')}`;
+      this.#last.token = token;
       this.#tokens.set(token, Date.now() + this.#knobs.tokenLifetime * 1000);
       this.#counts.tokens++;
       answerJson(response, 200, {
@@ -116,7 +118,7 @@ export class Graph {
   }
 
   status() {
-    return { ...this.#counts, ...this.#knobs, lastProof: this.#lastProof };
+    return { ...this.#counts, ...this.#knobs, lastProof: this.#lastProof, last: this.#last };
   }
 
   async #verify(form) {
@@ -135,6 +137,7 @@ export class Graph {
   }
 
   async #verifyAssertion(assertion) {
+    this.#last.assertion = assertion;
     const thumbprint = this.#certificate && createHash('sha256').update(this.#certificate.raw).digest('base64url');
     if (jose.decodeProtectedHeader(assertion)['x5t#S256'] !== thumbprint)
       throw new Refused('AADSTS700027: The certificate with identifier used to sign the client assertion is not registered on application.');
