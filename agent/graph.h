@@ -47,9 +47,9 @@ typedef struct graph_status {
 typedef void (*graph_state_fn)(const graph_status *status, void *userdata);
 
 /* Asks at once, and then every interval; after a failure after 30 s, 60 s and so on up to the
- * interval, and never before the time that a Retry-After names; all with jitter. `config` is
- * borrowed and must live as long. `on_state` is called after each look, from the loop; it must not
- * free the graph.
+ * interval, and never before the time that a Retry-After names, an hour at most; all with jitter.
+ * `config` is borrowed and must live as long. `on_state` is called after each look, from the loop;
+ * it must not free the graph.
  *
  * Logs on change: 35004, 35070, 35071, 35072, 35073; and 35074 once a day while the certificate is
  * near its end. Returns 0 or negative errno. */

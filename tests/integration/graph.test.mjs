@@ -292,6 +292,15 @@ test('where most clocks say so, this host’s is wrong, and that explains what e
   assert.deepEqual(cut.blade.reasons.map(({ check }) => check), ['clock']);
 });
 
+test('a relay that refuses the agent tells its time all the same', async () => {
+  await control('clocks', { relay: 600, issuer: 600, graph: 600 });
+  await control('relay', { cut: true });
+  await look({});
+  const { checks } = await until('the relay’s clock is not heard', ({ checks: { clock } }) => /relay:primary/.test(clock?.[0].output));
+  assert.equal(checks.clock[0].status, 'fail');
+  assert.equal(checks['relay:primary'][0].causedBy, 'clock');
+});
+
 test('one wrong clock accuses nobody but itself', async () => {
   await look({});
   await clockIs('pass');

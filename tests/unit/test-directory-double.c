@@ -149,6 +149,7 @@ static void answer_search(SSL *ssl, const request *r, const double_script *s) {
         {"dsServiceName", SERVICE_DN},
         {"isSynchronized", s->is_synchronizing ? "FALSE" : "TRUE"},
         {"supportedControl", s->hints ? s->hints : "1.2.840.113556.1.4.319"},
+        {"currentTime", s->current_time},
     };
     const char *const service[][2] = {{"msDS-isRODC", s->is_read_only ? "TRUE" : "FALSE"}};
     const char *const domain[][2] = {{"minPwdLength", "7"},

@@ -35,6 +35,7 @@ typedef struct double_script {
     bool refuses_guid_names;       /* as the target of a modify, with result 34 */
     const char *policy_dn;         /* of a fine-grained policy that nobody may read */
     const char *password_last_set; /* FILETIME; NULL: long ago */
+    const char *current_time;      /* Generalized Time; NULL: it does not tell */
 
     double_answer bind, search, must_change, reset;
 } double_script;

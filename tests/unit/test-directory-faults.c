@@ -150,6 +150,21 @@ static int tear_down(void **state) {
     return 0;
 }
 
+/* ---- Its clock ------------------------------------------------------------------------------- */
+
+/* Whatever it says; what that means is not for this room to judge. */
+static void what_a_controllers_clock_says_is_told(void **state) {
+    const double_script silent = {.hints = HINTS};
+    fixture *f = *state;
+    clock_reading theirs;
+
+    start(f, (double_script){.hints = HINTS, .current_time = "20231114221320.0Z"}, &silent);
+    theirs = directory_controller(f->directory, 0)->clock;
+    assert_int_equal(theirs.date, UINT64_C(1700000000) * USEC_PER_SEC);
+    assert_true(theirs.at > 0 && theirs.at <= now_boottime());
+    assert_int_equal(directory_controller(f->directory, 1)->clock.date, 0);
+}
+
 /* ---- Answers of Windows ---------------------------------------------------------------------- */
 
 /* facts: MS-ADTS and public reports. */
@@ -671,6 +686,7 @@ static void a_controller_needs_a_name_and_a_port_that_can_be(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(what_a_controllers_clock_says_is_told),
         TEST(windows_answers_to_a_reset_are_understood),
         TEST(windows_answers_to_a_change_are_understood),
         TEST(windows_refusals_of_the_agents_account_are_told_apart),
