@@ -94,7 +94,7 @@ int utc_parse(const char *text, usec_t *ret) {
 }
 
 clock_reading clock_read(usec_t date) {
-    return date == 0 ? (clock_reading){0} : (clock_reading){.date = date, .at = now_boottime()};
+    return (clock_reading){.date = date, .at = date > 0 ? now_boottime() : 0};
 }
 
 int64_t clock_ahead(const clock_reading *theirs, usec_t realtime, usec_t boottime) {
