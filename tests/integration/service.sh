@@ -40,6 +40,13 @@ no_core_dumps() {
 a_reset_works() {
     node "$HERE/reset-once.mjs" alice
 }
+tenant_is_known() {
+    curl --silent "$WRITEBACK_LAB_HEALTH_URL/status" |
+        jq -e '.checks | .sync[0].status == "pass" and .licence[0].status == "pass"'
+}
+graph_knows_the_agent() {
+    within 10 tenant_is_known
+}
 check_takes_the_credentials_of_the_service() {
     writebackctl check --user=alice | tee /dev/stderr | grep '✓ Reset Password is held'
 }
@@ -199,6 +206,7 @@ inside() {
     check 'its memory is locked, or it says that it is not' memory_is_locked
     check 'it cannot be dumped' no_core_dumps
     check 'a reset works inside of the sandbox' a_reset_works
+    check 'Microsoft Graph knows the agent by the certificate of its drop-in' graph_knows_the_agent
     check 'writebackctl check has the credentials of the running service' check_takes_the_credentials_of_the_service
     check 'writebackctl check is for root, and says so' check_is_for_root
     check 'journalctl -x tells what to do' catalog_explains
