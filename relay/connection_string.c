@@ -233,6 +233,7 @@ int relay_config_parse(const char *connection_string, relay_config *ret, char **
     relay_config c = {
         .keepalive_interval = 30 * USEC_PER_SEC,
         .token_lifetime = USEC_PER_HOUR,
+        .reminder = USEC_PER_HOUR,
     };
     int r;
 

@@ -14,7 +14,6 @@
 #include "relay/sas_token.h"
 
 #define RENEWAL_RETRY (30 * USEC_PER_SEC)
-#define REPEATED_FAILURE_LOGGED_EVERY USEC_PER_HOUR
 #define CLOSE_NORMAL 1000
 
 static void connect_channel(relay *r);
@@ -51,12 +50,12 @@ static void log_channel(const relay *r, outcome event, const websocket_end *how)
               {"WRITEBACK_REASON", how->reason}, {"WRITEBACK_TRACKING_ID", how->tracking_id});
 }
 
-/* A new reason at once, the same one again once an hour. */
+/* A new reason at once, the same one again every now and then. */
 static void log_failed_attempt(relay *r, const websocket_end *how) {
     usec_t now = now_monotonic();
     bool is_new = !r->failure || strcmp(r->failure, how->reason) != 0;
 
-    if (!is_new && now - r->failure_logged < REPEATED_FAILURE_LOGGED_EVERY)
+    if (!is_new && now - r->failure_logged < r->config->reminder)
         return;
 
     log_channel(r, is_new ? OUTCOME_RELAY_LISTENER_ERROR : OUTCOME_RELAY_WARNING, how);

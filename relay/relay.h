@@ -42,6 +42,7 @@ typedef struct relay_config {
     char *proxy;               /* NULL: none */
     usec_t keepalive_interval; /* of PING, its PONG due within half of it; default 30 s */
     usec_t token_lifetime;     /* of the SAS token; default 1 h; renewed at 75 % */
+    usec_t reminder;           /* of a failure that lasts, in the log; default 1 h */
 } relay_config;
 
 /* Parses "Endpoint=sb://…/;SharedAccessKeyName=…;SharedAccessKey=…;EntityPath=…". The key may be

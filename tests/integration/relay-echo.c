@@ -146,6 +146,8 @@ int main(int argc, char **argv) {
     config.ca_file = strdup(argv[2]);
     config.keepalive_interval = strtoul(argv[3], NULL, 10) * USEC_PER_MSEC;
     config.token_lifetime = strtoul(argv[4], NULL, 10) * USEC_PER_MSEC;
+    if (getenv("REMINDER_MS"))
+        config.reminder = strtoul(getenv("REMINDER_MS"), NULL, 10) * USEC_PER_MSEC;
     config.proxy = argc > 5 ? strdup(argv[5]) : NULL;
 
     if (sd_event_new(&e.event) < 0 || curl_glue_new(e.event, &glue) < 0 ||

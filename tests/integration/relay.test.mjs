@@ -312,6 +312,14 @@ describe('a relay that refuses', suite, () => {
         }));
     }
 
+    test('a refusal that lasts is told again every now and then', () => withRelay({
+        env: { REMINDER_MS: '0' },
+        set: (relay) => { relay.onListen = (upgrade) => relay.refuse(upgrade, '503 Busy'); },
+    }, async (relay, echo) => {
+        await echo.logged(32014);
+        assert.equal(echo.count(31034), 1);
+    }));
+
     test('401 is tried again at once with a new token, then slowly', () => withRelay({
         set: (relay) => { relay.onListen = (upgrade) => relay.refuse(upgrade, '401 The token has an invalid signature'); },
     }, async (relay, echo) => {
