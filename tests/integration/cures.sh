@@ -188,6 +188,20 @@ request_is_from_the_future() {
     step "Check the clock of the portal's host"
     works alice
 }
+# Seen from here it is all the same which of the two clocks is turned.
+turn_clocks() { curl --silent --fail -d "{\"relay\":$1,\"issuer\":$1,\"graph\":$1}" "$WRITEBACK_LAB_CONTROL_URL/clocks" >/dev/null; }
+clock_is_wrong() {
+    turn_clocks 900
+    restart
+    reads 35080
+    step 'See whether the clock is kept'
+    types 1
+    say '(sets the clock right)'
+    turn_clocks 0
+    # What the others' clocks say is heard when they are asked next; that this host's is set is known at once.
+    restart
+    well_again
+}
 keys_were_lost() {
     curl -s --cacert "$WRITEBACK_LAB_RELAY_CA" -H "ServiceBusAuthorization: $WRITEBACK_LAB_SEND_TOKEN" \
         "$WRITEBACK_LAB_RELAY_URL/v1/keys" >/tmp/old-keys
@@ -241,6 +255,28 @@ keys_are_damaged() {
     systemctl reset-failed writebackd || true
     types 1
     well_again
+}
+# Nobody looked for half a year: they could not be replaced, since there was no room.
+keys_have_expired() {
+    systemctl stop writebackd
+    cp -a /var/lib/writeback /tmp/state-before
+    mount -t tmpfs -o size=2m,mode=700,uid="$(id -u writeback)",gid="$(id -g writeback)" small /var/lib/writeback
+    cp -a /tmp/state-before/. /var/lib/writeback
+    jq '.keys |= map(.iat -= 20000000 | .exp -= 20000000)' /tmp/state-before/keys.json >/var/lib/writeback/keys.json
+    dd if=/dev/zero of=/var/lib/writeback/somebodys-file bs=4k 2>/dev/null || true
+    restart
+    reads 35052
+    step 'Look at the state directory'
+    types 1
+    types 2
+    say '$ rm /var/lib/writeback/somebodys-file' && rm /var/lib/writeback/somebodys-file
+    step 'Replace them by hand'
+    types 1
+    well_again
+    systemctl stop writebackd
+    umount /var/lib/writeback
+    restart
+    within 60 is_ready
 }
 keys_may_not_be_read() {
     chown root:root /var/lib/writeback/keys.json
@@ -323,6 +359,11 @@ controller_is_not_trusted() {
     cp /etc/writeback/other.pem /etc/writeback/directory-ca.pem
     sed -i '/^\[Directory/,/^\[Issuer/s|^CaFile=.*|CaFile=/etc/writeback/directory-ca.pem|' "$CONFIG"
     restart
+    within 60 eval '[[ $(status_line) == *"relay primary connected"* ]]'
+    fails alice
+    reads 33009
+    step 'See which step fails'
+    types 1 || true
     reads 35032
     step 'Certificate not trusted'
     types 1 || true
@@ -346,6 +387,19 @@ controller_has_another_name() {
     types 1
     umount /etc/hosts
     well_again
+}
+controller_expires_soon() {
+    outside_do '"$LAB/ca" "$SCRATCH/ca" leaf dc1 "DNS:dc1.$DOMAIN,DNS:$DOMAIN,IP:$DC1_ADDRESS" 7; cp "$SCRATCH/ca"/dc1.* "$ROOT/lab/tls"; controller_stop dc1; controller_start dc1; controller_wait dc1'
+    restart
+    reads 35033
+    step 'See it:'
+    types 1
+    grep notAfter /tmp/output
+    step "Renew the controller's certificate"
+    outside_do 'controller_certify dc1; controller_stop dc1; controller_start dc1; controller_wait dc1'
+    begin
+    well_again
+    ! new_entry 35033
 }
 controller_has_expired() {
     outside_do '"$LAB/ca" "$SCRATCH/ca" leaf dc1 "DNS:dc1.$DOMAIN,DNS:$DOMAIN,IP:$DC1_ADDRESS" -1; cp "$SCRATCH/ca"/dc1.* "$ROOT/lab/tls"; controller_stop dc1; controller_start dc1'
@@ -584,10 +638,12 @@ relay_has_no_such_connection    the hybrid connection has another name
 issuer_is_not_reached           the token issuer is not reached
 token_has_expired               the asker's token has expired
 request_is_from_the_future      the portal's clock is wrong
+clock_is_wrong                  the clock of this host is wrong
 keys_were_lost                  the agent's keys were lost
 configuration_is_wrong          the configuration is wrong
 reload_is_refused               the configuration is wrong at a reload
 keys_are_damaged                the agent's keys are damaged
+keys_have_expired               the agent's keys have expired
 keys_may_not_be_read            the agent's keys belong to somebody else
 disk_is_full                    the disk is full
 state_is_another_hosts          the state directory is a copy of another host's
@@ -595,6 +651,7 @@ controller_is_not_found         the controller's name is not found
 controller_is_blocked           a firewall blocks the way to the controller
 controller_is_not_trusted       the controller's certificate is not trusted
 controller_has_another_name     the controller's certificate bears another name
+controller_expires_soon         the controller's certificate expires soon
 controller_has_expired          the controller's certificate has expired
 bind_password_is_wrong          the password of the agent's account is wrong
 account_is_disabled             the agent's account is disabled

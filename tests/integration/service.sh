@@ -33,6 +33,12 @@ memory_is_locked() {
         entries WRITEBACK_EVENT=35035 | grep 'could not be locked'
     fi
 }
+unlocked_memory_is_told() {
+    drop_in LimitMEMLOCK=64K
+    systemctl restart writebackd && within 10 has_event 35035
+    drop_in
+    systemctl restart writebackd && within 30 is_ready
+}
 no_core_dumps() {
     # A process that cannot be dumped has its /proc files owned by root.
     [[ $(stat -c %U "/proc/$(main_pid)/environ") == root ]]
@@ -204,6 +210,7 @@ inside() {
     check 'STATUS= tells what is connected' status_tells_what_is_connected
     check 'the journal has its fields' journal_has_fields
     check 'its memory is locked, or it says that it is not' memory_is_locked
+    check 'memory that is not locked is told' unlocked_memory_is_told
     check 'it cannot be dumped' no_core_dumps
     check 'a reset works inside of the sandbox' a_reset_works
     check 'Microsoft Graph knows the agent by the certificate of its drop-in' graph_knows_the_agent
