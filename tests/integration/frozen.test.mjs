@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Whatever hangs, operations get their answer: directory and cloud are frozen in the middle of a
-// request, so that nothing out there answers any more, and each endpoint is asked over and over.
+// Whatever hangs, operations get their answer: directory and cloud, with both relays, are frozen in the
+// middle of a request, so that nothing out there answers any more, and each endpoint is asked over and
+// over.
 // To be run in a lab:
 //
 //     sudo tests/lab/run node --test tests/integration/frozen.test.mjs
 
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { after, before, test } from 'node:test';
 
@@ -16,7 +17,8 @@ import { Client } from '../lab/cloud/client.mjs';
 const { env } = process;
 const LIMIT = 50; // ms, for every single answer
 const DURATION = 30_000; // longer than the agent waits for a connection, or an answer to a PING
-const PATHS = ['/livez', '/readyz', '/readyz/relay:primary', '/healthz', '/status', '/metrics', '/', '/page.css'];
+const PATHS = ['/livez', '/readyz', '/readyz/relay:primary', '/readyz/relay:secondary', '/readyz/directory:corp.example',
+  '/readyz/issuer:entra', '/healthz', '/status', '/metrics', '/', '/page.css', '/nowhere'];
 
 const client = Client.fromEnvironment();
 const frozen = [];
@@ -48,7 +50,23 @@ const timeOf = (path) => new Promise((resolve, reject) => {
   }).on('error', reject);
 });
 
+const check = async (name) => (await (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/healthz`)).json()).checks[name]?.[0].status;
+
+/** The other relay. */
+async function addRelay() {
+  const folder = `${env.WRITEBACK_LAB_AGENT_CONFIG}.d`;
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(`${folder}/50-secondary.conf`, `[Relay "secondary"]
+ConnectionString=${env.WRITEBACK_LAB_LISTEN_CONNECTION_STRING.replace(/SharedAccessKey=[^;]*;?/, '')}
+SharedAccessKeyCredential=${env.WRITEBACK_LAB_SCRATCH}/agent/credentials/relay-key
+CaFile=${env.WRITEBACK_LAB_RELAY_CA}
+`);
+  process.kill(Number(env.WRITEBACK_LAB_AGENT_PID), 'SIGHUP');
+  while ((await check('relay:secondary')) !== 'pass' || (await check('directory:corp.example')) !== 'pass');
+}
+
 before(async () => {
+  await addRelay();
   for (const path of PATHS) await timeOf(path); // once, for this program to warm up
 });
 after(() => {
