@@ -16,6 +16,7 @@
 #include "agent/config.h"
 #include "agent/config_file.h"
 #include "agent/ctl/ctl.h"
+#include "agent/ctl/say.h"
 #include "agent/ctl/text.h"
 
 /* What is known of the keys before they are read. */
@@ -31,18 +32,6 @@ static void place_done(place *p) {
     free(p->folder);
     free(p->path);
     (void) secret_free(p->seal);
-}
-
-static _printf_(2, 3) int complain(int status, const char *format, ...) {
-    _cleanup_free_ char *text = NULL;
-    va_list args;
-
-    va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        text = NULL;
-    va_end(args);
-    fprintf(stderr, "writebackctl: %s\n", text ? text : "out of memory");
-    return status;
 }
 
 /* ---- Where they are -------------------------------------------------------------------------- */
@@ -73,19 +62,19 @@ static int read_config(place *p, const char *path) {
     if (!path)
         path = CONFIG_PATH;
     if (config_file_read(path, &p->file, &why) < 0)
-        return complain(CTL_CONFIG, "%s", why ? why : "out of memory");
+        return ctl_complain(CTL_CONFIG, "%s", why ? why : "out of memory");
 
     folder = setting(p, "Agent", "StateDirectory");
     p->folder = strdup(folder ? folder : CONFIG_STATE_DIRECTORY);
     if (!p->folder || asprintf(&p->path, "%s/keys.json", p->folder) < 0)
-        return complain(EXIT_FAILURE, "out of memory");
+        return ctl_complain(EXIT_FAILURE, "out of memory");
 
     p->options.path = p->path;
     if (get_duration(p, "Lifetime", AGENT_KEYS_LIFETIME, &p->options.lifetime) < 0 ||
         get_duration(p, "RollAfter", AGENT_KEYS_ROLL_AFTER, &p->options.roll_after) < 0 ||
         get_duration(p, "Grace", AGENT_KEYS_GRACE, &p->options.grace) < 0)
-        return complain(CTL_CONFIG, "%s: [Keys] is wrong; writebackd --check-config names the line",
-                        path);
+        return ctl_complain(CTL_CONFIG,
+                            "%s: [Keys] is wrong; writebackd --check-config names the line", path);
     return EXIT_SUCCESS;
 }
 
@@ -102,15 +91,15 @@ static int read_seal(place *p) {
     if (r == -ENOENT)
         return EXIT_SUCCESS;
     if (r < 0)
-        return complain(EXIT_FAILURE, "%s cannot be read: %s", path ? path : "the credential",
-                        strerror(-r));
+        return ctl_complain(EXIT_FAILURE, "%s cannot be read: %s", path ? path : "the credential",
+                            strerror(-r));
 
     if (secret_new_empty(AGENT_KEYS_SEAL_SIZE, &p->seal) < 0)
-        return complain(EXIT_FAILURE, "out of memory");
+        return ctl_complain(EXIT_FAILURE, "out of memory");
     if (base64_decode(secret_data(text), secret_size(text), secret_buffer(p->seal),
                       AGENT_KEYS_SEAL_SIZE, &size) < 0 ||
         size != AGENT_KEYS_SEAL_SIZE)
-        return complain(CTL_CONFIG, "%s does not hold 32 bytes in base64", path);
+        return ctl_complain(CTL_CONFIG, "%s does not hold 32 bytes in base64", path);
 
     p->options.seal = p->seal;
     return EXIT_SUCCESS;
@@ -124,12 +113,13 @@ static const char *name_of(uid_t user) {
 
 static int find_owner(const place *p, struct stat *ret) {
     if (stat(p->folder, ret) < 0)
-        return complain(EXIT_FAILURE, "%s: %s%s", p->folder, strerror(errno),
-                        errno == EACCES ? "; only root and the service's user may look at the keys"
-                                        : "; has the agent run yet?");
+        return ctl_complain(EXIT_FAILURE, "%s: %s%s", p->folder, strerror(errno),
+                            errno == EACCES
+                                ? "; only root and the service's user may look at the keys"
+                                : "; has the agent run yet?");
     if (geteuid() != 0 && geteuid() != ret->st_uid)
-        return complain(EXIT_FAILURE, "only root and %s may look at the keys in %s",
-                        name_of(ret->st_uid), p->folder);
+        return ctl_complain(EXIT_FAILURE, "only root and %s may look at the keys in %s",
+                            name_of(ret->st_uid), p->folder);
     return EXIT_SUCCESS;
 }
 
@@ -139,22 +129,12 @@ static int become(const struct stat *owner) {
         return EXIT_SUCCESS;
     if (setgroups(0, NULL) < 0 || setresgid(owner->st_gid, owner->st_gid, owner->st_gid) < 0 ||
         setresuid(owner->st_uid, owner->st_uid, owner->st_uid) < 0)
-        return complain(EXIT_FAILURE, "cannot become %s: %s", name_of(owner->st_uid),
-                        strerror(errno));
+        return ctl_complain(EXIT_FAILURE, "cannot become %s: %s", name_of(owner->st_uid),
+                            strerror(errno));
     return EXIT_SUCCESS;
 }
 
 /* ---- What is shown --------------------------------------------------------------------------- */
-
-static int print(json_t *j) {
-    int r = j ? json_dumpf(j, stdout, JSON_INDENT(2)) : -1;
-
-    json_decref(j);
-    if (r < 0)
-        return complain(EXIT_FAILURE, "out of memory");
-    putchar('\n');
-    return EXIT_SUCCESS;
-}
 
 static const char *state_of(const agent_key_info *key, usec_t now) {
     if (now >= key->ends)
@@ -174,10 +154,10 @@ static int list_json(const agent_keys *keys, usec_t now) {
                                                    "made", rfc3339_utc(key.made, made), "ends",
                                                    rfc3339_utc(key.ends, ends))) < 0) {
             json_decref(array);
-            return print(NULL);
+            return ctl_print_json(NULL);
         }
     }
-    return print(array);
+    return ctl_print_json(array);
 }
 
 static int list(const agent_keys *keys, bool json) {
@@ -222,12 +202,13 @@ static int find_command(const ctl_options *options, command *ret) {
         if (strcmp(commands[i].name, options->arguments[0]) != 0)
             continue;
         if (options->n_arguments != commands[i].n_arguments)
-            return complain(CTL_USAGE, "keys %s takes %s", commands[i].name,
-                            i == RETIRE ? "one key" : "no arguments");
+            return ctl_complain(CTL_USAGE, "keys %s takes %s", commands[i].name,
+                                i == RETIRE ? "one key" : "no arguments");
         *ret = (command) i;
         return EXIT_SUCCESS;
     }
-    return complain(CTL_USAGE, "keys list, rotate, retire or export? (see writebackctl --help)");
+    return ctl_complain(CTL_USAGE,
+                        "keys list, rotate, retire or export? (see writebackctl --help)");
 }
 
 static int run(command what, const place *p, const ctl_options *options) {
@@ -242,10 +223,10 @@ static int run(command what, const place *p, const ctl_options *options) {
     else
         r = agent_keys_read(&p->options, &keys, &why);
     if (r < 0)
-        return complain(EXIT_FAILURE, "%s", why ? why : strerror(-r));
+        return ctl_complain(EXIT_FAILURE, "%s", why ? why : strerror(-r));
 
     if (what == EXPORT)
-        return print(json_deep_copy(agent_keys_public(keys)));
+        return ctl_print_json(json_deep_copy(agent_keys_public(keys)));
     return list(keys, options->json);
 }
 
@@ -259,7 +240,7 @@ int ctl_keys(const ctl_options *options) {
     if (status != EXIT_SUCCESS)
         return status;
     if (secret_memory_init(&lock_error) < 0)
-        return complain(EXIT_FAILURE, "memory for secrets cannot be set up");
+        return ctl_complain(EXIT_FAILURE, "memory for secrets cannot be set up");
 
     /* Who changed the keys stands in the journal, beside what the agent says. */
     log_set_target(LOG_TARGET_JOURNAL);

@@ -9,6 +9,7 @@
 
 #include "agent/base/macro.h"
 #include "agent/config.h"
+#include "agent/ctl/say.h"
 
 static const struct {
     const char *name;
@@ -52,11 +53,6 @@ static void print_help(void) {
         "3 directory, 4 the agent's account, 5 policy hints, 6 user, 7 rights.\n"
         "Of verify: 0 the receipt is good, 1 it is not.\n"
         "The manual: man writebackctl");
-}
-
-static int usage(const char *what, const char *which) {
-    fprintf(stderr, "writebackctl: %s%s (see writebackctl --help)\n", what, which);
-    return CTL_USAGE;
 }
 
 int main(int argc, char **argv) {
@@ -108,7 +104,7 @@ int main(int argc, char **argv) {
     }
 
     if (optind >= argc)
-        return usage("which command?", "");
+        return ctl_complain(CTL_USAGE, "which command? (see writebackctl --help)");
 
     command = argv[optind];
     options.arguments = argv + optind + 1;
@@ -117,5 +113,5 @@ int main(int argc, char **argv) {
         if (strcmp(command, commands[i].name) == 0)
             return commands[i].run(&options);
 
-    return usage("there is no command ", command);
+    return ctl_complain(CTL_USAGE, "there is no command %s (see writebackctl --help)", command);
 }

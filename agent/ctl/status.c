@@ -1,103 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/ctl/ctl.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "agent/base/clock.h"
-#include "agent/base/json.h"
+#include "agent/ctl/agent.h"
+#include "agent/ctl/say.h"
 #include "agent/ctl/text.h"
-
-/* An agent that does not answer within this is not well. */
-#define TIMEOUT_SECONDS 5L
-#define DOCUMENT_MAX ((size_t) 1024 * 1024)
-
-/* ---- Asking the agent ------------------------------------------------------------------------ */
-
-typedef struct body {
-    char *data;
-    size_t size;
-} body;
-
-static size_t on_data(char *data, size_t one, size_t size, void *userdata) {
-    body *b = userdata;
-    char *grown;
-
-    (void) one;
-
-    if (size > DOCUMENT_MAX - b->size)
-        return 0;
-    grown = realloc(b->data, b->size + size);
-    if (!grown)
-        return 0;
-    memcpy(grown + b->size, data, size);
-    b->data = grown;
-    b->size += size;
-    return size;
-}
-
-static CURLcode set_up(CURL *easy, const char *address, const char *url, body *b) {
-    CURLcode code = CURLE_OK;
-
-#define SET(option, value)                                                                         \
-    do {                                                                                           \
-        if (code == CURLE_OK)                                                                      \
-            code = curl_easy_setopt(easy, option, value);                                          \
-    } while (false)
-
-    SET(CURLOPT_URL, url);
-    if (*address == '/')
-        SET(CURLOPT_UNIX_SOCKET_PATH, address);
-    SET(CURLOPT_PROTOCOLS_STR, "http");
-    SET(CURLOPT_PROXY, "");
-    SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_TIMEOUT, TIMEOUT_SECONDS);
-    SET(CURLOPT_WRITEFUNCTION, on_data);
-    SET(CURLOPT_WRITEDATA, b);
-#undef SET
-    return code;
-}
-
-/* The health document, or NULL after telling on standard error why there is none. */
-static json_t *fetch(const char *address) {
-    _cleanup_free_ char *url = NULL;
-    json_t *document = NULL;
-    body b = {0};
-    const char *why;
-    CURLcode code;
-    CURL *easy;
-
-    if (asprintf(&url, "http://%s/healthz", *address == '/' ? "localhost" : address) < 0) {
-        url = NULL;
-        return NULL;
-    }
-    easy = curl_easy_init();
-    if (!easy)
-        return NULL;
-
-    code = set_up(easy, address, url, &b);
-    if (code == CURLE_OK)
-        code = curl_easy_perform(easy);
-
-    if (code != CURLE_OK)
-        fprintf(stderr,
-                "writebackctl: the agent does not answer on %s: %s\n"
-                "Does it run? systemctl status writebackd\n",
-                address, curl_easy_strerror(code));
-    else if (json_parse(b.data, b.size, DOCUMENT_MAX, &document, &why) < 0)
-        fprintf(stderr, "writebackctl: what answers on %s is not the agent: %s\n", address, why);
-    else if (!json_get_string(document, "status")) {
-        fprintf(stderr, "writebackctl: what answers on %s is not the agent: no status\n", address);
-        document = json_free(document);
-    }
-
-    curl_easy_cleanup(easy);
-    free(b.data);
-    return document;
-}
 
 /* ---- Showing it ------------------------------------------------------------------------------ */
 
@@ -230,30 +142,21 @@ static void print_document(json_t *document) {
 }
 
 int ctl_status(const ctl_options *options) {
-    _cleanup_free_ char *address = NULL, *why = NULL;
     _cleanup_(json_freep) json_t *document = NULL;
+    _cleanup_free_ char *why = NULL;
+    int r;
 
-    if (options->n_arguments > 0) {
-        fputs("writebackctl: status takes no argument\n", stderr);
-        return CTL_USAGE;
-    }
+    if (options->n_arguments > 0)
+        return ctl_complain(CTL_USAGE, "status takes no argument");
 
-    if (options->health) {
-        address = strdup(options->health);
-    } else if (ctl_read_listen(options->config, &address, &why) < 0) {
-        fprintf(stderr, "writebackctl: %s\n", why ? why : "out of memory");
-        return CTL_CONFIG;
-    }
+    r = agent_find_health(options, &document, &why);
+    if (r < 0)
+        return ctl_complain(r == -EINVAL ? CTL_CONFIG : CTL_NOT_REACHABLE, "%s",
+                            why ? why : strerror(-r));
 
-    document = address ? fetch(address) : NULL;
-    if (!document)
-        return CTL_NOT_REACHABLE;
-
-    if (options->json) {
-        (void) json_dumpf(document, stdout, JSON_INDENT(2));
-        putchar('\n');
-    } else {
+    if (options->json)
+        (void) ctl_print_json(json_incref(document));
+    else
         print_document(document);
-    }
     return strcmp(text_or(document, "status", "fail"), "pass") == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

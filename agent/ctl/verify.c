@@ -9,17 +9,13 @@
 #include "agent/base/file.h"
 #include "agent/base/http_fetch.h"
 #include "agent/ctl/ctl.h"
+#include "agent/ctl/say.h"
 #include "agent/ctl/text.h"
 #include "relay/relay.h"
 
 #define BODY_MAX ((size_t) 1024 * 1024)
 #define KEYS_MAX ((size_t) 256 * 1024)
 #define FETCH_TIMEOUT (30 * USEC_PER_SEC)
-
-static int complain(int status, const char *what, const char *why) {
-    fprintf(stderr, "writebackctl: %s: %s\n", what, why);
-    return status;
-}
 
 /* Standard input need not be a file that could be opened by a name. */
 static int read_body(const char *path, secret **ret) {
@@ -83,13 +79,14 @@ static int get_keys(const char *where, secret **ret) {
 
     if (strncmp(where, "https://", strlen("https://")) != 0) {
         r = file_read(where, KEYS_MAX, ret);
-        return r < 0 ? complain(EXIT_FAILURE, where, strerror(-r)) : EXIT_SUCCESS;
+        return r < 0 ? ctl_complain(EXIT_FAILURE, "%s: %s", where, strerror(-r)) : EXIT_SUCCESS;
     }
 
     r = fetch(&f, where);
     *ret = f.body;
     if (!f.body)
-        status = complain(EXIT_FAILURE, where, f.error ? f.error : strerror(r < 0 ? -r : ENOMEM));
+        status = ctl_complain(EXIT_FAILURE, "%s: %s", where,
+                              f.error ? f.error : strerror(r < 0 ? -r : ENOMEM));
     free(f.error);
     (void) sd_event_unref(f.event);
     return status;
@@ -101,15 +98,9 @@ static int tell(const receipt_info *told, bool json) {
     char date[RFC3339_MAX];
 
     (void) rfc3339_utc(told->issued, date);
-    if (json) {
-        _cleanup_(json_freep) json_t *j = json_pack("{s:b, s:s, s:s, s:s*}", "valid", 1, "kid",
-                                                    told->kid, "issued", date, "id", told->id);
-
-        if (!j || json_dumpf(j, stdout, JSON_INDENT(2)) < 0)
-            return complain(EXIT_FAILURE, "verify", "out of memory");
-        putchar('\n');
-        return EXIT_SUCCESS;
-    }
+    if (json)
+        return ctl_print_json(json_pack("{s:b, s:s, s:s, s:s*}", "valid", 1, "kid", told->kid,
+                                        "issued", date, "id", told->id));
 
     printf("The receipt is good: signed by key %s at %s", told->kid, date);
     if (told->id) {
@@ -126,17 +117,15 @@ int ctl_verify(const ctl_options *options) {
     const char *path, *why = "out of memory";
     int r, status;
 
-    if (options->n_arguments != 1 || !options->receipt || !options->keys) {
-        fputs("writebackctl: verify takes --receipt=TEXT, --keys=FILE|https://ADDRESS and a FILE "
-              "(see writebackctl --help)\n",
-              stderr);
-        return CTL_USAGE;
-    }
+    if (options->n_arguments != 1 || !options->receipt || !options->keys)
+        return ctl_complain(CTL_USAGE,
+                            "verify takes --receipt=TEXT, --keys=FILE|https://ADDRESS and "
+                            "a FILE (see writebackctl --help)");
 
     path = options->arguments[0];
     r = read_body(path, &body);
     if (r < 0)
-        return complain(EXIT_FAILURE, path, strerror(-r));
+        return ctl_complain(EXIT_FAILURE, "%s: %s", path, strerror(-r));
 
     status = get_keys(options->keys, &keys);
     if (status != EXIT_SUCCESS)
@@ -145,6 +134,6 @@ int ctl_verify(const ctl_options *options) {
     r = receipt_verify(options->receipt, secret_data(body), secret_size(body), secret_data(keys),
                        secret_size(keys), &told, &why);
     if (r < 0)
-        return complain(EXIT_FAILURE, "the receipt is not good", why);
+        return ctl_complain(EXIT_FAILURE, "the receipt is not good: %s", why);
     return tell(&told, options->json);
 }

@@ -22,6 +22,7 @@
 #include "agent/base/json.h"
 #include "agent/ctl/text.h"
 #include "health/health.h"
+#include "tests/unit/run_ctl.h"
 
 typedef struct fixture {
     char folder[32];
@@ -92,43 +93,17 @@ static void start_agent(fixture *f, health_status directory, const char *output)
     close(ready[0]);
 }
 
-typedef struct run {
-    char text[128 * 1024]; /* standard output, and error where the command says so */
-    int status;
-} run;
-
-static void ctl(run *r, const char *arguments) {
-    char command[256];
-    size_t n;
-    FILE *f;
-    int status;
-
-    (void) snprintf(command, sizeof(command), "./writebackctl %s", arguments);
-    f = popen(command, "r");
-    assert_non_null(f);
-    n = fread(r->text, 1, sizeof(r->text) - 1, f);
-    r->text[n] = '\0';
-    status = pclose(f);
-    assert_true(WIFEXITED(status));
-    r->status = WEXITSTATUS(status);
-}
-
-static void status_of(fixture *f, run *r, const char *more) {
+static void status_of(fixture *f, ctl_run *r, const char *more) {
     char arguments[128];
 
     (void) snprintf(arguments, sizeof(arguments), "status --health=%s %s 2>&1", f->socket, more);
-    ctl(r, arguments);
-}
-
-static void assert_says(const run *r, const char *text) {
-    if (!strstr(r->text, text))
-        fail_msg("expected \"%s\" in:\n%s", text, r->text);
+    run_ctl(r, arguments);
 }
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
 static void status_of_a_well_agent_is_0(void **state) {
-    run r;
+    ctl_run r;
 
     start_agent(*state, HEALTH_PASS, NULL);
     status_of(*state, &r, "");
@@ -143,7 +118,7 @@ static void status_of_a_well_agent_is_0(void **state) {
 }
 
 static void status_of_a_failing_agent_is_1_with_the_reason(void **state) {
-    run r;
+    ctl_run r;
 
     start_agent(*state, HEALTH_FAIL, "certificate has expired");
     status_of(*state, &r, "");
@@ -155,7 +130,7 @@ static void status_of_a_failing_agent_is_1_with_the_reason(void **state) {
 }
 
 static void status_with_a_warning_is_1(void **state) {
-    run r;
+    ctl_run r;
 
     start_agent(*state, HEALTH_WARN, "certificate expires in 3 days");
     status_of(*state, &r, "");
@@ -167,7 +142,7 @@ static void status_with_a_warning_is_1(void **state) {
 static void status_as_json_is_the_document(void **state) {
     _cleanup_(json_freep) json_t *document = NULL;
     const char *why;
-    run r;
+    ctl_run r;
 
     start_agent(*state, HEALTH_FAIL, "silent");
     status_of(*state, &r, "--json");
@@ -177,7 +152,7 @@ static void status_as_json_is_the_document(void **state) {
 }
 
 static void status_without_an_agent_is_2(void **state) {
-    run r;
+    ctl_run r;
 
     status_of(*state, &r, "");
     assert_int_equal(r.status, 2);
@@ -192,7 +167,7 @@ static void status_of_something_else_is_2(void **state) {
     fixture *f = *state;
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    run r;
+    ctl_run r;
 
     strcpy(a.sun_path, f->socket);
     assert_return_code(bind(fd, (const struct sockaddr *) &a, sizeof(a)), errno);
@@ -222,18 +197,18 @@ static void write_file(const char *path, const char *text, const char *value) {
     assert_int_equal(fclose(f), 0);
 }
 
-static void status_by_config(fixture *f, run *r) {
+static void status_by_config(fixture *f, ctl_run *r) {
     char arguments[128];
 
     (void) snprintf(arguments, sizeof(arguments), "status --config=%s 2>&1", f->config);
-    ctl(r, arguments);
+    run_ctl(r, arguments);
 }
 
 /* Whatever else stands there, such as a long connection string. */
 static void address_is_read_from_the_configuration(void **state) {
     fixture *f = *state;
     char text[2048];
-    run r;
+    ctl_run r;
 
     start_agent(f, HEALTH_PASS, NULL);
     (void) snprintf(text, sizeof(text),
@@ -248,7 +223,7 @@ static void address_is_read_from_the_configuration(void **state) {
 static void drop_in_counts_more_than_the_file(void **state) {
     fixture *f = *state;
     char drop_in[96];
-    run r;
+    ctl_run r;
 
     start_agent(f, HEALTH_PASS, NULL);
     write_file(f->config, "[Health]\nListen=", "127.0.0.1:1");
@@ -262,7 +237,7 @@ static void drop_in_counts_more_than_the_file(void **state) {
 
 static void configuration_that_cannot_be_read_is_78(void **state) {
     fixture *f = *state;
-    run r;
+    ctl_run r;
 
     status_by_config(f, &r);
     assert_int_equal(r.status, 78);
@@ -280,19 +255,19 @@ static void check_without_a_configuration_is_78_and_says_so(void **state) {
     fixture *f = *state;
     char command[128];
     json_t *step;
-    run r;
+    ctl_run r;
     _cleanup_(json_freep) json_t *document = NULL;
     const char *why;
 
     (void) snprintf(command, sizeof(command), "check --config=%s", f->config);
-    ctl(&r, command);
+    run_ctl(&r, command);
     assert_int_equal(r.status, 78);
     assert_says(&r, "✗");
     assert_says(&r, f->config);
     assert_says(&r, "→");
 
     (void) snprintf(command, sizeof(command), "check --json --config=%s", f->config);
-    ctl(&r, command);
+    run_ctl(&r, command);
     assert_int_equal(r.status, 78);
     assert_int_equal(json_parse(r.text, strlen(r.text), sizeof(r.text), &document, &why), 0);
     assert_string_equal(json_get_string(document, "status"), "fail");
@@ -305,11 +280,11 @@ static void check_without_a_configuration_is_78_and_says_so(void **state) {
 /* ---- explain --------------------------------------------------------------------------------- */
 
 static void event_is_explained_by_number_and_by_name(void **state) {
-    run number, name;
+    ctl_run number, name;
 
     (void) state;
 
-    ctl(&number, "explain 33008");
+    run_ctl(&number, "explain 33008");
     assert_int_equal(number.status, 0);
     assert_says(&number, "33008 ADPasswordPolicyError\n");
     assert_says(&number, "What to do\n\n 1. ");
@@ -317,7 +292,7 @@ static void event_is_explained_by_number_and_by_name(void **state) {
     assert_says(&number, "<USER>");
     assert_null(strchr(number.text, '@'));
 
-    ctl(&name, "explain adpasswordpolicyerror");
+    run_ctl(&name, "explain adpasswordpolicyerror");
     assert_int_equal(name.status, 0);
     assert_string_equal(name.text, number.text);
 }
@@ -327,11 +302,11 @@ static void every_event_can_be_explained(void **state) {
     const char *why;
     json_t *event;
     size_t i;
-    run r;
+    ctl_run r;
 
     (void) state;
 
-    ctl(&r, "explain --json");
+    run_ctl(&r, "explain --json");
     assert_int_equal(r.status, 0);
     assert_int_equal(json_parse(r.text, strlen(r.text), sizeof(r.text), &events, &why), 0);
     assert_int_equal(json_array_size(events), OUTCOME_MAX_);
@@ -339,7 +314,7 @@ static void every_event_can_be_explained(void **state) {
         char arguments[128];
 
         (void) snprintf(arguments, sizeof(arguments), "explain %s", json_get_string(event, "name"));
-        ctl(&r, arguments);
+        run_ctl(&r, arguments);
         assert_int_equal(r.status, 0);
         assert_says(&r, json_get_string(event, "title"));
     }
@@ -352,10 +327,10 @@ static void unknown_event_is_1(void **state) {
 
     for (size_t i = 0; i < ELEMENTSOF(events); i++) {
         char arguments[64];
-        run r;
+        ctl_run r;
 
         (void) snprintf(arguments, sizeof(arguments), "explain -- %s 2>&1", events[i]);
-        ctl(&r, arguments);
+        run_ctl(&r, arguments);
         assert_int_equal(r.status, 1);
         assert_says(&r, "there is no event");
     }
@@ -369,10 +344,10 @@ static void wrong_command_line_is_64(void **state) {
 
     for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
         char arguments[64];
-        run r;
+        ctl_run r;
 
         (void) snprintf(arguments, sizeof(arguments), "%s 2>&1", wrong[i]);
-        ctl(&r, arguments);
+        run_ctl(&r, arguments);
         assert_int_equal(r.status, 64);
         assert_says(&r, "writebackctl: ");
     }
