@@ -9,11 +9,13 @@
 
 /* What was given on the command line. */
 typedef struct ctl_options {
-    const char *health;  /* address of the health endpoint; NULL: as configured */
-    const char *config;  /* NULL: the default, which may be missing */
-    const char *user;    /* of check; NULL: none */
-    const char *keys;    /* of verify: a file or an https:// address */
-    const char *receipt; /* of verify */
+    const char *health;    /* address of the health endpoint; NULL: as configured */
+    const char *config;    /* NULL: the default, which may be missing */
+    const char *user;      /* of check; NULL: none */
+    const char *keys;      /* of verify: a file or an https:// address */
+    const char *receipt;   /* of verify */
+    const char *since;     /* of logs; NULL: its own default */
+    const char *directory; /* of the journal; NULL: this host's */
     bool json;
     char **arguments; /* behind the subcommand */
     int n_arguments;
@@ -39,6 +41,12 @@ int ctl_explain(const ctl_options *options);
 int ctl_check(const ctl_options *options);
 int ctl_keys(const ctl_options *options);
 int ctl_verify(const ctl_options *options);
+int ctl_trace(const ctl_options *options);
+int ctl_logs(const ctl_options *options);
+
+/* What --since= takes, for the text that says so (agent/ctl/when.h). */
+#define CTL_SINCE_EXPECTED                                                                         \
+    "expected is a span such as 24h or 7d, today, yesterday, or a date such as \"2026-11-26 19:05\""
 
 /* ---- config.c -------------------------------------------------------------------------------- */
 

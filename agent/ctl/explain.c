@@ -4,11 +4,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <syslog.h>
 
 #include "agent/base/json.h"
 #include "agent/base/outcome.h"
+#include "agent/ctl/event.h"
+#include "agent/ctl/say.h"
 #include "agent/ctl/text.h"
 
 /* By number or by name, as the log and the portal show them. */
@@ -19,11 +20,7 @@ static outcome find_event(const char *text) {
     if (end != text && !*end)
         return number > 0 && number < 100000 ? outcome_from_event((int) number) : OUTCOME_INVALID;
 
-    for (outcome o = 0; o < OUTCOME_MAX_; o++)
-        if (strcasecmp(outcome_get(o)->name, text) == 0)
-            return o;
-
-    return OUTCOME_INVALID;
+    return event_from_name(text);
 }
 
 static json_t *shown(const char *text) {
@@ -33,37 +30,17 @@ static json_t *shown(const char *text) {
 }
 
 static json_t *steps_array(const char *steps) {
-    _cleanup_(json_freep) json_t *array = json_array();
+    _cleanup_free_ char *filled = text_show_fields(steps);
 
-    while (array && *steps) {
-        size_t n = strcspn(steps, "\n");
-        _cleanup_free_ char *step = strndup(steps, n);
-
-        if (!step || json_array_append_new(array, shown(step)) < 0)
-            return NULL;
-        steps += n + (steps[n] == '\n');
-    }
-    return TAKE_PTR(array);
+    return filled ? json_lines(filled) : NULL;
 }
 
-static json_t *event_object(const outcome_info *event) {
+static json_t *row_object(const outcome_info *event) {
     /* json_pack() fails where one of the new references is NULL. */
     return json_pack("{s:i, s:s, s:s, s:i, s:b, s:s, s:o, s:o, s:o}", "event", event->event, "name",
                      event->name, "messageId", event->id, "httpStatus", event->http, "retryable",
                      event->retryable, "title", event->title, "message", shown(event->message),
                      "cause", shown(event->cause), "steps", steps_array(event->steps));
-}
-
-static int print_json(json_t *j) {
-    int r = j ? json_dumpf(j, stdout, JSON_INDENT(2)) : -1;
-
-    json_decref(j);
-    if (r < 0) {
-        fputs("writebackctl: out of memory\n", stderr);
-        return EXIT_FAILURE;
-    }
-    putchar('\n');
-    return EXIT_SUCCESS;
 }
 
 static void print_text(const char *text) {
@@ -109,9 +86,9 @@ static int list(bool json) {
 
     array = json_array();
     for (outcome o = 0; o < OUTCOME_MAX_; o++)
-        if (json_array_append_new(array, event_object(outcome_get(o))) < 0)
-            return print_json(NULL);
-    return print_json(TAKE_PTR(array));
+        if (json_array_append_new(array, row_object(outcome_get(o))) < 0)
+            return ctl_print_json(NULL);
+    return ctl_print_json(TAKE_PTR(array));
 }
 
 int ctl_explain(const ctl_options *options) {
@@ -119,16 +96,12 @@ int ctl_explain(const ctl_options *options) {
 
     if (options->n_arguments == 0)
         return list(options->json);
-    if (options->n_arguments > 1) {
-        fputs("writebackctl: explain takes one event\n", stderr);
-        return CTL_USAGE;
-    }
+    if (options->n_arguments > 1)
+        return ctl_complain(CTL_USAGE, "explain takes one event");
 
     o = find_event(options->arguments[0]);
-    if (o == OUTCOME_INVALID) {
-        fprintf(stderr, "writebackctl: there is no event %s; writebackctl explain lists them\n",
-                options->arguments[0]);
-        return EXIT_FAILURE;
-    }
-    return options->json ? print_json(event_object(outcome_get(o))) : print_event(outcome_get(o));
+    if (o == OUTCOME_INVALID)
+        return ctl_complain(EXIT_FAILURE, "there is no event %s; writebackctl explain lists them",
+                            options->arguments[0]);
+    return options->json ? ctl_print_json(row_object(outcome_get(o))) : print_event(outcome_get(o));
 }

@@ -15,8 +15,8 @@ static const struct {
     const char *name;
     int (*run)(const ctl_options *options);
 } commands[] = {
-    {"status", ctl_status}, {"explain", ctl_explain}, {"check", ctl_check},
-    {"keys", ctl_keys},     {"verify", ctl_verify},
+    {"status", ctl_status}, {"check", ctl_check}, {"explain", ctl_explain}, {"trace", ctl_trace},
+    {"logs", ctl_logs},     {"keys", ctl_keys},   {"verify", ctl_verify},
 };
 
 static void print_help(void) {
@@ -25,12 +25,17 @@ static void print_help(void) {
         "\n"
         "Looks after the password writeback agent.\n"
         "\n"
-        "Commands\n"
+        "When something is wrong\n"
         "  status             whether writeback works, and each part with its reason\n"
-        "  explain [EVENT]    what an event means and what to do, by number or name;\n"
-        "                     without it, all events\n"
         "  check              goes the way to the directory step by step, changes nothing, and says\n"
         "                     what would mend what is wrong; needs the agent's credentials, so root\n"
+        "  trace ID           one request's story from the journal, by the id that the portal shows\n"
+        "                     or by the relay's TrackingId\n"
+        "  logs               what failed lately, grouped by event\n"
+        "  explain [EVENT]    what an event means and what to do, by number or name;\n"
+        "                     without it, all events\n"
+        "\n"
+        "Keys and receipts\n"
         "  keys list          the agent's keys: current and replaced ones, and when they end\n"
         "  keys rotate        replaces them now; a running agent takes the new ones over\n"
         "  keys retire KEY    drops a replaced key before its time\n"
@@ -45,13 +50,18 @@ static void print_help(void) {
         "  --config=FILE      the configuration (default: " CONFIG_PATH ")\n"
         "  --user=IDENTIFIER  check: also whether this user could be reset; a user principal name,\n"
         "                     an account name, an objectGUID or a SID\n"
+        "  --since=WHEN       logs: from when on (24h, 7d, today, \"2026-11-26 19:05\";\n"
+        "                     default: 24h)\n"
+        "  --directory=DIR    trace, logs: the journal in DIR instead of this host's\n"
         "  --json             for programs\n"
         "  --help, --version\n"
         "\n"
-        "Exit status of status: 0 all is well, 1 something fails or warns, 2 not reachable.\n"
-        "Exit status of check: 0 all is well, else the first stage that fails: 78 configuration,\n"
-        "3 directory, 4 the agent's account, 5 policy hints, 6 user, 7 rights.\n"
-        "Of verify: 0 the receipt is good, 1 it is not.\n"
+        "Exit status\n"
+        "  status   0 all is well, 1 something fails or warns, 2 the agent cannot be reached\n"
+        "  check    0 all is well, else the first stage that fails: 78 configuration,\n"
+        "           3 directory, 4 the agent's account, 5 policy hints, 6 user, 7 rights\n"
+        "  trace    0 found, 1 not found, 2 the journal cannot be read; so does logs\n"
+        "  verify   0 the receipt is good, 1 it is not\n"
         "The manual: man writebackctl");
 }
 
@@ -62,6 +72,8 @@ int main(int argc, char **argv) {
         {"user", required_argument, NULL, 'u'},
         {"keys", required_argument, NULL, 'k'},
         {"receipt", required_argument, NULL, 'r'},
+        {"since", required_argument, NULL, 's'},
+        {"directory", required_argument, NULL, 'd'},
         {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},
@@ -90,6 +102,12 @@ int main(int argc, char **argv) {
             break;
         case 'r':
             options.receipt = optarg;
+            break;
+        case 's':
+            options.since = optarg;
+            break;
+        case 'd':
+            options.directory = optarg;
             break;
         case 'h':
             print_help();

@@ -41,9 +41,7 @@ void text_wrap(FILE *f, const char *text, size_t width, const char *first, const
     fputc('\n', f);
 }
 
-/* A step is text and, at its end, commands in backquotes. Each of these stands on a line of its
- * own, whole, so that it can be copied. */
-static void put_step(FILE *f, char *step, size_t width, const char *first, const char *rest) {
+void text_step(FILE *f, char *step, size_t width, const char *first, const char *rest) {
     char *command = strchr(step, '`');
 
     if (command)
@@ -68,7 +66,7 @@ void text_steps(FILE *f, const char *steps, size_t width, const char *indent) {
         (void) snprintf(first, sizeof(first), "%s%2d. ", indent, number);
         (void) snprintf(rest, sizeof(rest), "%s    ", indent);
         if (step)
-            put_step(f, step, width, first, rest);
+            text_step(f, step, width, first, rest);
         steps += n + (steps[n] == '\n');
     }
 }

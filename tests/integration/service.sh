@@ -98,6 +98,30 @@ nobody_else_sees_the_keys() {
     ! setpriv --reuid=nobody --regid=nogroup --clear-groups writebackctl keys list >/tmp/refused 2>&1 &&
         grep 'only root and writeback may look at the keys in /var/lib/writeback' /tmp/refused
 }
+# ---- writebackctl and the real journal
+trace_tells_a_request() {
+    refused=$(node "$HERE/reset-once.mjs" carol | jq -r .id || true)
+    writebackctl trace "$refused" | tee /tmp/story
+    grep "^Request $refused" /tmp/story && grep 'outcome  *33005 ADUserAccountDisabled, answered with status 423' /tmp/story &&
+        grep 'controller  *'"$WRITEBACK_LAB_DC" /tmp/story && grep '1\. Enable the account' /tmp/story &&
+        [[ $(grep -Eo '^  [0-9]{4}-.* (31009|33005|31011) ' /tmp/story | wc -l) == 3 ]]
+}
+trace_takes_a_tracking_id() {
+    local id
+    id=$(journalctl --no-pager -o json WRITEBACK_REQUEST_ID="$refused" | jq -r .WRITEBACK_TRACKING_ID | head -n 1)
+    writebackctl trace "${id%%_*}" | cmp - /tmp/story
+}
+trace_is_for_those_who_may_read_the_journal() {
+    local status=0
+    setpriv --reuid=nobody --regid=nogroup --clear-groups writebackctl trace "$refused" >/tmp/trace 2>&1 || status=$?
+    cat /tmp/trace
+    ((status == 2)) && grep 'may not be read' /tmp/trace &&
+        setpriv --reuid=nobody --regid=nogroup --groups systemd-journal writebackctl trace "$refused" | cmp - /tmp/story
+}
+logs_group_what_failed() {
+    writebackctl logs --since=1h | tee /dev/stderr | grep '× *33005 ADUserAccountDisabled' &&
+        writebackctl logs --json | jq -e '[.failures[].eventId] | index(33005)'
+}
 without_its_seal_it_says_so() {
     mv /etc/credstore.encrypted/state-key /tmp
     systemctl restart writebackd || true
@@ -222,6 +246,10 @@ inside() {
     check 'its keys are sealed with what systemd keeps for it' keys_are_sealed_with_what_systemd_keeps
     check 'root rotates the keys beside the running agent' root_rotates_beside_the_running_agent
     check 'nobody else sees the keys' nobody_else_sees_the_keys
+    check 'writebackctl trace tells a request from the journal' trace_tells_a_request
+    check 'writebackctl trace takes a tracking id' trace_takes_a_tracking_id
+    check 'writebackctl trace says who may read the journal' trace_is_for_those_who_may_read_the_journal
+    check 'writebackctl logs groups what failed' logs_group_what_failed
     check 'without its seal it says so' without_its_seal_it_says_so
     check 'the watchdog is told that work gets on' watchdog_is_told_that_work_gets_on
     check 'the watchdog restarts an agent whose thread is stuck' watchdog_restarts_an_agent_whose_thread_is_stuck
