@@ -31,6 +31,11 @@ typedef struct ctl_options {
 #define CTL_CHECK_POLICY_HINTS 5
 #define CTL_CHECK_USER 6
 #define CTL_CHECK_RIGHTS 7
+#define CTL_CHECK_CLOCK 8
+#define CTL_CHECK_KEYS 9
+#define CTL_CHECK_NAMES 10
+#define CTL_CHECK_RELAY 11
+#define CTL_CHECK_ISSUER 12
 #define CTL_USAGE 64 /* EX_USAGE of sysexits(3) */
 #define CTL_CONFIG 78
 
