@@ -143,3 +143,13 @@ int ctl_check(const ctl_options *options) {
     done(&c);
     return status;
 }
+
+json_t *ctl_check_document(const ctl_options *options) {
+    json_t *document = NULL;
+    check c;
+
+    if (run(&c, options, true) >= 0)
+        document = check_document(&c);
+    done(&c);
+    return document;
+}

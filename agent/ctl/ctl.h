@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "agent/base/json.h"
+
 /* What was given on the command line. */
 typedef struct ctl_options {
     const char *health;    /* address of the health endpoint; NULL: as configured */
@@ -14,9 +16,10 @@ typedef struct ctl_options {
     const char *user;      /* of check; NULL: none */
     const char *keys;      /* of verify: a file or an https:// address */
     const char *receipt;   /* of verify */
-    const char *since;     /* of logs; NULL: its own default */
+    const char *since;     /* of logs and bundle; NULL: their own default */
     const char *directory; /* of the journal; NULL: this host's */
     bool json;
+    bool yes;         /* of bundle: write it without asking */
     char **arguments; /* behind the subcommand */
     int n_arguments;
 } ctl_options;
@@ -48,6 +51,12 @@ int ctl_keys(const ctl_options *options);
 int ctl_verify(const ctl_options *options);
 int ctl_trace(const ctl_options *options);
 int ctl_logs(const ctl_options *options);
+int ctl_bundle(const ctl_options *options);
+
+/* What check and logs write with --json: a new reference; or NULL, of logs with a malloc(3)ed text
+ * in *ret_why. */
+json_t *ctl_check_document(const ctl_options *options);
+json_t *ctl_logs_document(const char *directory, usec_t since, char **ret_why);
 
 /* What --since= takes, for the text that says so (agent/ctl/when.h). */
 #define CTL_SINCE_EXPECTED                                                                         \

@@ -179,6 +179,15 @@ static json_t *summary_object(const summary *s) {
 
 /* ---- The command ----------------------------------------------------------------------------- */
 
+json_t *ctl_logs_document(const char *directory, usec_t since, char **ret_why) {
+    _cleanup_(journal_freep) journal *j = NULL;
+    _cleanup_(summary_done) summary s = {.since = since};
+    int r;
+
+    r = summarise_journal(&s, directory, &j, ret_why);
+    return r < 0 ? NULL : summary_object(&s);
+}
+
 int ctl_logs(const ctl_options *options) {
     _cleanup_(journal_freep) journal *j = NULL;
     _cleanup_(summary_done) summary s = {.since = now_realtime() - DEFAULT_SPAN};

@@ -16,7 +16,7 @@ static const struct {
     int (*run)(const ctl_options *options);
 } commands[] = {
     {"status", ctl_status}, {"check", ctl_check}, {"explain", ctl_explain}, {"trace", ctl_trace},
-    {"logs", ctl_logs},     {"keys", ctl_keys},   {"verify", ctl_verify},
+    {"logs", ctl_logs},     {"keys", ctl_keys},   {"verify", ctl_verify},   {"bundle", ctl_bundle},
 };
 
 static void print_help(void) {
@@ -34,6 +34,8 @@ static void print_help(void) {
         "  logs               what failed lately, grouped by event\n"
         "  explain [EVENT]    what an event means and what to do, by number or name;\n"
         "                     without it, all events\n"
+        "  bundle [FILE]      what support needs to know, without secrets, in one file\n"
+        "                     (default: writeback-HOST-DATE.tar.gz); shown before it is written\n"
         "\n"
         "Keys and receipts\n"
         "  keys list          the agent's keys: current and replaced ones, and when they end\n"
@@ -50,9 +52,10 @@ static void print_help(void) {
         "  --config=FILE      the configuration (default: " CONFIG_PATH ")\n"
         "  --user=IDENTIFIER  check: also whether this user could be reset; a user principal name,\n"
         "                     an account name, an objectGUID or a SID\n"
-        "  --since=WHEN       logs: from when on (24h, 7d, today, \"2026-11-26 19:05\";\n"
-        "                     default: 24h)\n"
-        "  --directory=DIR    trace, logs: the journal in DIR instead of this host's\n"
+        "  --since=WHEN       logs, bundle: from when on (24h, 7d, today, \"2026-11-26 19:05\";\n"
+        "                     default: 24h and 7d)\n"
+        "  --directory=DIR    trace, logs, bundle: the journal in DIR instead of this host's\n"
+        "  --yes              bundle: write it without asking\n"
         "  --json             for programs\n"
         "  --help, --version\n"
         "\n"
@@ -76,6 +79,7 @@ int main(int argc, char **argv) {
         {"since", required_argument, NULL, 's'},
         {"directory", required_argument, NULL, 'd'},
         {"json", no_argument, NULL, 'j'},
+        {"yes", no_argument, NULL, 'y'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
@@ -109,6 +113,9 @@ int main(int argc, char **argv) {
             break;
         case 'd':
             options.directory = optarg;
+            break;
+        case 'y':
+            options.yes = true;
             break;
         case 'h':
             print_help();

@@ -122,6 +122,19 @@ logs_group_what_failed() {
     writebackctl logs --since=1h | tee /dev/stderr | grep '× *33005 ADUserAccountDisabled' &&
         writebackctl logs --json | jq -e '[.failures[].eventId] | index(33005)'
 }
+bundle_has_all_but_secrets() {
+    local file secret
+    cd /tmp && writebackctl bundle --yes bundle.tar.gz && tar -xzOf bundle.tar.gz >/tmp/bundle &&
+        [[ $(stat -c %a bundle.tar.gz) == 600 ]] && grep 'WRITEBACK_REQUEST_ID='"$refused" /tmp/bundle &&
+        grep 'StatusText relay primary connected' /tmp/bundle && grep '"exitStatus": 0' /tmp/bundle || return
+    systemd-creds decrypt --name=state-key /etc/credstore.encrypted/state-key /tmp/seal
+    for file in /etc/writeback/credentials/* /tmp/seal; do
+        secret=$(<"$file")
+        [[ $secret ]] && ! grep --fixed-strings "$secret" /tmp/bundle || return
+    done
+    ! grep -E 'eyJ|once-and-no-more' /tmp/bundle
+}
+
 without_its_seal_it_says_so() {
     mv /etc/credstore.encrypted/state-key /tmp
     systemctl restart writebackd || true
@@ -250,6 +263,7 @@ inside() {
     check 'writebackctl trace takes a tracking id' trace_takes_a_tracking_id
     check 'writebackctl trace says who may read the journal' trace_is_for_those_who_may_read_the_journal
     check 'writebackctl logs groups what failed' logs_group_what_failed
+    check 'writebackctl bundle has all but secrets' bundle_has_all_but_secrets
     check 'without its seal it says so' without_its_seal_it_says_so
     check 'the watchdog is told that work gets on' watchdog_is_told_that_work_gets_on
     check 'the watchdog restarts an agent whose thread is stuck' watchdog_restarts_an_agent_whose_thread_is_stuck
