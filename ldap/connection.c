@@ -141,6 +141,11 @@ static void preparation_free(void *userdata) {
 static void prepare(void *userdata) {
     static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     preparation *p = userdata;
+    int version;
+
+    /* Before anything else it is asked, the library asks the name servers for this host's own name
+     * (libldap's ldap_pvt_get_fqdn()), and waits for them. It does so once. */
+    (void) ldap_get_option(NULL, LDAP_OPT_PROTOCOL_VERSION, &version);
 
     (void) tls_context_new(p->ca_file, p->ca_directory, &p->ctx, &p->ctx_problem);
     p->resolve_error = getaddrinfo(p->host, p->port, &hints, &p->addresses);

@@ -226,7 +226,12 @@ int curl_glue_add(curl_glue *g, CURL *easy, curl_glue_done_fn done, void *userda
         return -ENOMEM;
 
     *t = (transfer){.easy = easy, .done = done, .userdata = userdata};
-    if (curl_easy_setopt(easy, CURLOPT_PRIVATE, t) != CURLE_OK ||
+
+    /* libcurl resolves names in a thread, which it waits for even where the transfer has timed out,
+     * and a name server that says nothing holds that thread for half a minute and more. With this
+     * it leaves the thread behind, which cleans up after itself. */
+    if (curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_PRIVATE, t) != CURLE_OK ||
         curl_multi_add_handle(g->multi, easy) != CURLM_OK) {
         (void) curl_easy_setopt(easy, CURLOPT_PRIVATE, NULL);
         free(t);

@@ -4,14 +4,15 @@
 // Run in a lab: WRITEBACK_BUILD=BUILD tests/lab/run --no-agent node --test tests/integration/ctl.test.mjs
 
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { after, afterEach, test } from 'node:test';
 
 import { Client } from '../lab/cloud/client.mjs';
-import { AgentProcess, configure, STATE } from './agent-process.mjs';
+import { AgentProcess, configure, entries, STATE } from './agent-process.mjs';
 
 const { env } = process;
 const CTL = `${env.WRITEBACK_BUILD}/writebackctl`;
@@ -141,6 +142,30 @@ test('a name that nobody knows', () => {
   // What follows from it is told all the same, and what does not, too.
   assert.ok(result.failed.some(({ stage }) => stage === 'relay'));
   assert.ok(result.of('directory').every(({ ok }) => ok));
+});
+
+// Name servers are given 30 s, and asked twice; nothing here waits that long for them.
+test('a name server that says nothing holds up neither the check nor the agent', async () => {
+  const silent = dgram.createSocket('udp4');
+  silent.bind(53, '127.0.0.53');
+  await once(silent, 'listening');
+  writeFileSync(`${scratch}/resolv.conf`, 'nameserver 127.0.0.53\noptions timeout:30\n');
+  execFileSync('mount', ['--bind', `${scratch}/resolv.conf`, '/etc/resolv.conf']); // of this lab alone
+  try {
+    configure({}, (text) => text.replace('sb://relay.lab.example', 'sb://nowhere.lab.example'));
+    agent.start();
+    const result = check();
+    assertFails(result, 10, 'names', /^nowhere\.lab\.example: no name server answered within 10 s/);
+    assert.match(result.of('relay')[0].text, /Resolving timed out after 1\d{4} milliseconds/);
+
+    // The agent has given up on it as well, and its loop goes on.
+    const signal = AbortSignal.timeout(PATIENCE);
+    while (!entries().some(({ event, text }) => event === 31034 && /did not answer within 10 s/.test(text)))
+      await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/livez`, { signal });
+  } finally {
+    execFileSync('umount', ['/etc/resolv.conf']);
+    silent.close();
+  }
 });
 
 test('an issuer that does not answer', () => {
