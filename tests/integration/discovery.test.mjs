@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client } from '../lab/cloud/client.mjs';
 import { modify } from './ad.mjs';
@@ -35,6 +36,8 @@ async function reload(lines, records) {
   writeFileSync(env.WRITEBACK_LAB_AGENT_CONFIG, CONFIG.replace(/^Controllers=.*\n/m, `${lines}\n`));
   const { length } = log();
   process.kill(Number(env.WRITEBACK_LAB_AGENT_PID), 'SIGHUP');
+  // The old one takes leave of the relay first.
+  while (!log().slice(length).includes(' 31019 ')) await sleep(10);
   return () => log().slice(length);
 }
 
