@@ -455,7 +455,7 @@ rights_are_missing() {
     while read -r line; do
         say "\$ $line"
         bash -c "$line" | shown
-    done < <(grep -o 'dsacls "[^"]*"\( /[A-Z:]*\( "[^"]*"\)*\)*' /tmp/output | sort -u)
+    done < <(tr '\n' ' ' </tmp/output | tr -s ' ' | grep -o 'dsacls "[^"]*"\( /[A-Z:]*\( "[^"]*"\)*\)*' | sort -u)
     works oscar
 }
 administrator_is_none_any_more() {
