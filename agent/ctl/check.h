@@ -86,8 +86,12 @@ json_t *check_document(const check *c);
 /* Reads the configuration and its credentials. Returns 0 or negative errno; both are told. */
 int check_configuration(check *c);
 
+/* Asks the running agent how it is. Blocks, for 5 s at most. */
+void check_ask_agent(check *c);
+
 /* What the running agent says of a part ("relay:primary"): its entry in the health document, or
- * NULL where no agent runs with this configuration, or it does not know. Borrowed. */
+ * NULL where no agent runs with this configuration, or it does not know. Borrowed until the
+ * agent is asked again. */
 json_t *check_agent_says(const check *c, const char *part);
 
 /* Compares this host's clock with those of relays, issuers and controllers. */

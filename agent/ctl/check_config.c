@@ -10,11 +10,12 @@
 
 /* Where another agent answers on that address (of another host's state directory, or of a test),
  * its word is worth nothing for this configuration. */
-static void ask_agent(check *c) {
+void check_ask_agent(check *c) {
     _cleanup_(json_freep) json_t *said = NULL;
     _cleanup_free_ char *why = NULL;
     const char *id;
 
+    c->health = json_free(c->health);
     if (agent_find_health(c->options, &said, &why) < 0)
         return;
     id = json_get_string(said, "serviceId");
@@ -34,7 +35,7 @@ int check_configuration(check *c) {
     r = config_load(path, &c->config, &why);
     if (r == 0) {
         check_tell(c, STAGE_CONFIGURATION, true, path, NULL, ctl_text("%s is right", path));
-        ask_agent(c);
+        check_ask_agent(c);
         check_tell(c, STAGE_CONFIGURATION, true, c->config->agent_id, NULL,
                    c->health ? ctl_text("agent %s is running", c->config->agent_id)
                              : ctl_text("agent %s is not running, or does not answer at its health "

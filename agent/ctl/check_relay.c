@@ -16,6 +16,8 @@
 #define LISTEN_PATIENCE (15 * USEC_PER_SEC)
 /* So that what came while we listened has its answer out before we go. */
 #define GOODBYE_PATIENCE (2 * USEC_PER_SEC)
+/* So health/document.c begins what it says of a part that has not been tried. */
+#define NOT_KNOWN "Not known: "
 
 /* ---- The way there --------------------------------------------------------------------------- */
 
@@ -135,11 +137,35 @@ static bool is_outdated(const check *c, const json_t *said) {
     return config_files_changed(&files) / USEC_PER_SEC > (usec_t) timegm(&tm);
 }
 
+static bool never(const void *userdata) {
+    (void) userdata;
+    return false;
+}
+
+/* An agent that has just started may be on its way there still. */
+static json_t *ask_agent_of(check *c, const char *part) {
+    usec_t until = now_monotonic() + LISTEN_PATIENCE;
+    json_t *said;
+
+    for (;;) {
+        const char *output;
+
+        said = check_agent_says(c, part);
+        output = json_get_string(said, "output");
+        if (!output || strncmp(output, NOT_KNOWN, strlen(NOT_KNOWN)) != 0 ||
+            now_monotonic() >= until)
+            return said;
+        (void) check_wait(c, "waiting for the agent to connect", now_monotonic() + USEC_PER_SEC / 5,
+                          never, NULL);
+        check_ask_agent(c);
+    }
+}
+
 /* An agent that is connected proves it better than another listener, which would be given requests
  * meant for that agent. */
 static void tell_key(check *c, const relay_config *way) {
     _cleanup_free_ char *part = ctl_text("relay:%s", way->name);
-    json_t *said = part ? check_agent_says(c, part) : NULL;
+    json_t *said = part ? ask_agent_of(c, part) : NULL;
     const char *status = json_get_string(said, "status");
     const char *output = json_get_string(said, "output");
 

@@ -103,8 +103,9 @@ static void tell_people(check *c, check_stage stage, bool ok, const char *text, 
         size_t n = strcspn(line, "\n");
         _cleanup_free_ char *one = strndup(line, n);
 
+        /* Unwrapped, since what of it is to be typed is there to be copied. */
         if (one)
-            text_step(stdout, one, ctl_width(), "      → ", "        ");
+            text_step(stdout, one, SIZE_MAX, "      → ", "        ");
         line += n + (line[n] == '\n');
     }
     (void) fflush(stdout);

@@ -8,11 +8,12 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import https from 'node:https';
 import net from 'node:net';
 import { after, afterEach, test } from 'node:test';
 
 import { Client } from '../lab/cloud/client.mjs';
-import { AgentProcess, configure, entries, STATE } from './agent-process.mjs';
+import { AgentProcess, configure, entries, readiness, STATE } from './agent-process.mjs';
 
 const { env } = process;
 const CTL = `${env.WRITEBACK_BUILD}/writebackctl`;
@@ -73,6 +74,20 @@ test('an agent that is well passes every stage, in the order of a request', asyn
   assert.match(of('names').map(({ text }) => text).join(), /relay\.lab\.example is 127\.0\.0\.10.*dc1\.corp\.example is 127\.0\.0\.2/);
   assert.match(of('relay').at(-1).text, /^the running agent listens on /);
   assert.ok(of('clock').some(({ text }) => text === 'in step with relay.lab.example'));
+});
+
+test('an agent that is still on its way to the relay is waited for', async () => {
+  const certificate = (kind) => readFileSync(`${env.WRITEBACK_LAB_SCRATCH}/ca/cloud.${kind}`);
+  const slow = https.createServer({ cert: certificate('pem'), key: certificate('key') }, (request, response) => response.end());
+  slow.on('upgrade', (request, socket) => setTimeout(() => socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n'), 2000));
+  const port = await listen(slow);
+  configure({}, (text) => text.replace('sb://relay.lab.example', `sb://relay.lab.example:${port}`));
+  agent.start();
+  while (await readiness() === 0) await new Promise(setImmediate);
+  // Not check(): the server is here, and must go on.
+  let said = '';
+  for await (const data of spawn(CTL, ['check', '--json', CONFIG], { stdio: ['ignore', 'pipe', 'inherit'] }).stdout) said += data;
+  assert.match(JSON.parse(said).steps.filter(({ stage }) => stage === 'relay').at(-1).text, /does not listen on writeback: .*401/);
 });
 
 test("a running agent's word counts only for what it runs with", async () => {
