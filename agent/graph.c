@@ -8,6 +8,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/random.h"
+#include "agent/base/text.h"
 #include "agent/graph_client.h"
 
 #define RETRY_FIRST (30 * USEC_PER_SEC)
@@ -138,11 +139,6 @@ static void tell(graph *g) {
                 g->userdata);
 }
 
-static void replace(char **to, const char *by) {
-    free(*to);
-    *to = by ? strdup(by) : NULL;
-}
-
 static void learn(graph *g, const graph_result *result) {
     tenant_facts *f = &g->facts;
     usec_t now = graph_client_time(g->client);
@@ -155,8 +151,8 @@ static void learn(graph *g, const graph_result *result) {
         f->licence = result->licence;
         f->licence_seen = now;
     }
-    replace(&f->sync_why, result->knows_sync ? NULL : result->why);
-    replace(&f->licence_why, result->why);
+    text_replace(&f->sync_why, result->knows_sync ? NULL : result->why);
+    text_replace(&f->licence_why, result->why);
     f->event = result->event;
 }
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ldap/text.h"
+#include "agent/base/text.h"
 
 /* Windows error codes, as they lead the text (MS-ERREF 2.2 and 2.3). */
 enum {

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/text.h"
 #include "ldap/rights.h"
-#include "ldap/text.h"
 
 /* A controller that answers is much faster. One that does not is given the time that connection.h
  * names, but requests need not wait for that. */

@@ -13,9 +13,9 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/base/text.h"
 #include "ldap/answer.h"
 #include "ldap/stream.h"
-#include "ldap/text.h"
 #include "ldap/tls.h"
 
 /* How long one address may take as long as there are others. */

@@ -9,9 +9,9 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/random.h"
+#include "agent/base/text.h"
 #include "ldap/domain.h"
 #include "ldap/retry.h"
-#include "ldap/text.h"
 
 #define READ_ONLY "it is a read-only domain controller, which takes no changes"
 

@@ -10,8 +10,8 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/random.h"
+#include "agent/base/text.h"
 #include "agent/base/worker.h"
-#include "ldap/text.h"
 
 /* One name server's, for one try. */
 #define SECONDS_PER_TRY 2

@@ -9,8 +9,8 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/random.h"
+#include "agent/base/text.h"
 #include "ldap/retry.h"
-#include "ldap/text.h"
 
 /* ---- Which there are ------------------------------------------------------------------------- */
 

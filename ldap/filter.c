@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "agent/base/encoding.h"
+#include "agent/base/text.h"
 #include "ldap/identity.h"
-#include "ldap/text.h"
 
 /* SAM_NORMAL_USER_ACCOUNT; indexed, and the one test that leaves machines and trusts out. */
 #define USER_ACCOUNTS "(sAMAccountType=805306368)"

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/text.h"
 #include "ldap/spnego.h"
-#include "ldap/text.h"
 
 #define MECHANISM "GSS-SPNEGO"
 

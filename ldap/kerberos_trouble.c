@@ -4,8 +4,8 @@
 #include <krb5.h>
 #include <string.h>
 
+#include "agent/base/text.h"
 #include "ldap/kdc.h"
-#include "ldap/text.h"
 
 /* What the KDC says of the account: no other controller would say anything else. */
 static bool explain_account(int code, const kerberos_subject *s, kerberos_trouble *t) {

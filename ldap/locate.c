@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/base/text.h"
 #include "ldap/account.h"
 #include "ldap/call.h"
 #include "ldap/filter.h"
-#include "ldap/text.h"
 
 typedef struct locate_call {
     directory_call call;

@@ -3,8 +3,8 @@
 /* Setting a password as an administrator. Must-change is a modify of its own, since with policy
  * hints servers refuse the two together as too young. */
 
+#include "agent/base/text.h"
 #include "ldap/password.h"
-#include "ldap/text.h"
 #include "ldap/write.h"
 
 /* BER of SEQUENCE { INTEGER 1 }, MS-ADTS 3.1.1.3.4.1.27: the policy counts in full. */

@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/base/text.h"
 #include "ldap/account.h"
 #include "ldap/filter.h"
 #include "ldap/security_descriptor.h"
-#include "ldap/text.h"
 
 /* MS-ADTS 3.1.1.3.4.1.11: SEQUENCE { INTEGER 4 }, the access list and no more, which is what
  * whoever may read permissions gets. */

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/text.h"
 #include "ldap/answer.h"
 #include "ldap/domain.h"
 #include "ldap/entry.h"
-#include "ldap/text.h"
 
 /* AD closes what is idle for fifteen minutes; and a controller that froze should be noticed before
  * the next request comes. */

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/text.h"
 #include "ldap/policy_entry.h"
 #include "ldap/sign_in.h"
-#include "ldap/text.h"
 
 #define PAUSE (500 * USEC_PER_MSEC)
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "ldap/text.h"
+#include "agent/base/text.h"
 
 /* An address by its bytes, with an IPv4 address in IPv6's clothes undressed. */
 typedef struct address {

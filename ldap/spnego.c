@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "agent/base/text.h"
 #include "ldap/kdc.h"
-#include "ldap/text.h"
 
 struct spnego {
     char *principal, *keytab, *realm, *service;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "agent/base/secret.h"
-#include "ldap/text.h"
+#include "agent/base/text.h"
 
 /* Answers are a few attributes of a few entries. */
 #define INCOMING_MAX ((ber_len_t) 1024 * 1024)

@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/base/text.h"
 #include "ldap/answer.h"
 #include "ldap/entry.h"
 #include "ldap/site.h"
-#include "ldap/text.h"
 
 /* MS-ADTS 3.1.1.3.4.1.27 and 3.1.1.3.4.3.6 */
 #define POLICY_HINTS_OID "1.2.840.113556.1.4.2239"

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "agent/base/clock.h"
-#include "ldap/text.h"
+#include "agent/base/text.h"
 
 struct tls_session {
     SSL *ssl;

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/text.h"
 #include "ldap/refusal.h"
-#include "ldap/text.h"
 
 /* A modify may wait for its turn in a busy controller; one that is gone answers nothing else
  * either. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/base/text.h"
 #include "agent/ctl/ctl.h"
 #include "agent/ctl/say.h"
 
@@ -59,7 +60,7 @@ static CURLcode set_up(CURL *easy, const char *address, const char *url, body *b
 
 static int get(CURL *easy, const char *address, json_t **ret, char **ret_why) {
     _cleanup_free_ char *url =
-        ctl_text("http://%s/healthz", *address == '/' ? "localhost" : address);
+        text_format("http://%s/healthz", *address == '/' ? "localhost" : address);
     _cleanup_(json_freep) json_t *document = NULL;
     body b = {0};
     const char *why = "no status";
@@ -72,12 +73,12 @@ static int get(CURL *easy, const char *address, json_t **ret, char **ret_why) {
         code = curl_easy_perform(easy);
 
     if (code != CURLE_OK)
-        *ret_why = ctl_text("the agent does not answer on %s: %s\n"
-                            "Does it run? systemctl status writebackd",
-                            address, curl_easy_strerror(code));
+        *ret_why = text_format("the agent does not answer on %s: %s\n"
+                               "Does it run? systemctl status writebackd",
+                               address, curl_easy_strerror(code));
     else if (json_parse(b.data, b.size, DOCUMENT_MAX, &document, &why) < 0 ||
              !json_get_string(document, "status"))
-        *ret_why = ctl_text("what answers on %s is not the agent: %s", address, why);
+        *ret_why = text_format("what answers on %s is not the agent: %s", address, why);
     free(b.data);
     if (*ret_why)
         return -EHOSTUNREACH;

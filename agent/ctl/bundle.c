@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/text.h"
 #include "agent/ctl/say.h"
 #include "agent/ctl/text.h"
 #include "agent/ctl/when.h"
@@ -23,7 +24,7 @@ static char *folder_name(const bundle *b) {
 
     if (gmtime_r(&seconds, &tm))
         (void) strftime(date, sizeof(date), "%Y%m%dT%H%M%SZ", &tm);
-    name = ctl_text("writeback-%s-%s", b->host, date);
+    name = text_format("writeback-%s-%s", b->host, date);
     for (char *c = name; c && *c; c++)
         if (*c == '/')
             *c = '_';
@@ -124,7 +125,7 @@ static int show_and_write(const bundle *b, const ctl_options *options) {
     _cleanup_free_ char *folder = folder_name(b), *path = NULL;
 
     path = options->n_arguments > 0 ? strdup(options->arguments[0])
-           : folder                 ? ctl_text("%s.tar.gz", folder)
+           : folder                 ? text_format("%s.tar.gz", folder)
                                     : NULL;
     if (!folder || !path)
         return ctl_complain(EXIT_FAILURE, "out of memory");

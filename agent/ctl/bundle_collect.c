@@ -6,6 +6,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/file.h"
+#include "agent/base/text.h"
 #include "agent/config.h"
 #include "agent/ctl/agent.h"
 #include "agent/ctl/bundle.h"
@@ -47,7 +48,8 @@ static int add_document(bundle *b, const char *name, const char *what, json_t *d
     char *text = document ? json_dumps(document, JSON_INDENT(2)) : NULL;
 
     json_decref(document);
-    return bundle_add(b, name, what, text ? text : ctl_text("%s\n", why ? why : "out of memory"));
+    return bundle_add(b, name, what,
+                      text ? text : text_format("%s\n", why ? why : "out of memory"));
 }
 
 static int add_status(bundle *b, const ctl_options *options) {
@@ -67,7 +69,7 @@ static int add_config_file(bundle *b, const char *path, const char *name) {
     int r = file_read(path, CONFIG_MAX, &content);
 
     if (r < 0)
-        return bundle_add(b, name, what, ctl_text("%s: %s\n", path, strerror(-r)));
+        return bundle_add(b, name, what, text_format("%s: %s\n", path, strerror(-r)));
     text = strndup(secret_data(content), secret_size(content));
     return bundle_add(b, name, what, text ? redact_config(text) : NULL);
 }
@@ -77,7 +79,7 @@ static int add_config(bundle *b, const config_files *files) {
 
     for (size_t i = 1; i < files->n && r >= 0; i++) {
         _cleanup_free_ char *name =
-            ctl_text("config/writebackd.conf.d%s", strrchr(files->paths[i], '/'));
+            text_format("config/writebackd.conf.d%s", strrchr(files->paths[i], '/'));
 
         r = name ? add_config_file(b, files->paths[i], name) : -ENOMEM;
     }
@@ -165,7 +167,7 @@ static int add_events(bundle *b, const ctl_options *options, usec_t since) {
     if (r >= 0)
         r = read_events(j, since, texts);
     if (r < 0)
-        return bundle_add(b, "events.txt", what, ctl_text("%s\n", why ? why : strerror(-r)));
+        return bundle_add(b, "events.txt", what, text_format("%s\n", why ? why : strerror(-r)));
     return bundle_add(b, "events.txt", what, join(texts, since));
 }
 

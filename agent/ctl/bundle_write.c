@@ -7,12 +7,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/base/text.h"
 #include "agent/ctl/bundle.h"
 #include "agent/ctl/say.h"
 
 static int write_member(struct archive *a, const bundle *b, const bundle_member *m,
                         const char *folder) {
-    _cleanup_free_ char *path = ctl_text("%s/%s", folder, m->name);
+    _cleanup_free_ char *path = text_format("%s/%s", folder, m->name);
     struct archive_entry *entry = archive_entry_new();
     size_t size = strlen(m->text);
     int r = ARCHIVE_FATAL;
@@ -57,7 +58,7 @@ int bundle_write(const bundle *b, const char *path, const char *folder, char **r
     r = fd < 0 ? -errno : 0;
     if (r == 0 && (write_archive(a, b, fd, folder) != ARCHIVE_OK || fsync(fd) < 0)) {
         *ret_why =
-            ctl_text("%s", archive_error_string(a) ? archive_error_string(a) : strerror(errno));
+            text_format("%s", archive_error_string(a) ? archive_error_string(a) : strerror(errno));
         r = -EIO;
         (void) unlink(path);
     }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "agent/base/log.h"
+#include "agent/base/text.h"
 #include "agent/ctl/say.h"
 
 static int begin_relays(check *c) {
@@ -22,7 +23,7 @@ static int begin_relays(check *c) {
 
     for (size_t i = 0; i < c->config->n_relays && r >= 0; i++) {
         const relay_config *way = &c->config->relays[i];
-        _cleanup_free_ char *url = ctl_text("https://%s:%u/", way->host, way->port);
+        _cleanup_free_ char *url = text_format("https://%s:%u/", way->host, way->port);
 
         r = url ? check_probe_begin(c->glue, url, way->ca_file, way->proxy, &c->relays[i])
                 : -ENOMEM;
@@ -73,7 +74,7 @@ static void check_all(check *c) {
     r = begin(c);
     if (r < 0)
         return check_tell(c, STAGE_CONFIGURATION, false, "check", NULL,
-                          ctl_text("it cannot be begun: %s", strerror(-r)));
+                          text_format("it cannot be begun: %s", strerror(-r)));
 
     check_clock(c);
     check_keys(c);

@@ -3,6 +3,7 @@
 #include <sys/timex.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/text.h"
 #include "agent/clock_state.h"
 #include "agent/ctl/check.h"
 #include "agent/ctl/say.h"
@@ -61,9 +62,9 @@ static void tell_agreement(check *c, const clock_witness *w) {
         return;
     check_tell(c, STAGE_CLOCK, true, w->name, NULL,
                llabs(seconds) <= 2
-                   ? ctl_text("in step with %s", w->name)
-                   : ctl_text("%lld s %s %s; a minute is allowed for", llabs(seconds),
-                              seconds > 0 ? "ahead of" : "behind", w->name));
+                   ? text_format("in step with %s", w->name)
+                   : text_format("%lld s %s %s; a minute is allowed for", llabs(seconds),
+                                 seconds > 0 ? "ahead of" : "behind", w->name));
 }
 
 /* Where nobody can say that it is wrong, that it is not kept right is only worth a word. */
@@ -73,9 +74,10 @@ static void tell_synchronisation(check *c) {
     bool is_kept = adjtimex(&now) >= 0 && !(now.status & STA_UNSYNC);
 
     check_tell(c, STAGE_CLOCK, true, "this host", NULL,
-               ctl_text("it is %s here%s", when_for_people(now_realtime(), date),
-                        is_kept ? ", kept by a time server"
-                                : "; that a time server keeps it so is not known to the system"));
+               text_format("it is %s here%s", when_for_people(now_realtime(), date),
+                           is_kept
+                               ? ", kept by a time server"
+                               : "; that a time server keeps it so is not known to the system"));
 }
 
 void check_clock(check *c) {

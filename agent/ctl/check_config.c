@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/base/text.h"
 #include "agent/ctl/agent.h"
 #include "agent/ctl/check.h"
 #include "agent/ctl/say.h"
@@ -34,13 +35,14 @@ int check_configuration(check *c) {
 
     r = config_load(path, &c->config, &why);
     if (r == 0) {
-        check_tell(c, STAGE_CONFIGURATION, true, path, NULL, ctl_text("%s is right", path));
+        check_tell(c, STAGE_CONFIGURATION, true, path, NULL, text_format("%s is right", path));
         check_ask_agent(c);
         check_tell(c, STAGE_CONFIGURATION, true, c->config->agent_id, NULL,
-                   c->health ? ctl_text("agent %s is running", c->config->agent_id)
-                             : ctl_text("agent %s is not running, or does not answer at its health "
-                                        "endpoint",
-                                        c->config->agent_id));
+                   c->health
+                       ? text_format("agent %s is running", c->config->agent_id)
+                       : text_format("agent %s is not running, or does not answer at its health "
+                                     "endpoint",
+                                     c->config->agent_id));
         return 0;
     }
 
@@ -51,7 +53,8 @@ int check_configuration(check *c) {
         cure =
             "A credential named without a path is there while the service runs: `systemctl start "
             "writebackd`";
-    check_tell(c, STAGE_CONFIGURATION, false, path, cure, ctl_text("%s", why ? why : strerror(-r)));
+    check_tell(c, STAGE_CONFIGURATION, false, path, cure,
+               text_format("%s", why ? why : strerror(-r)));
     return r;
 }
 

@@ -5,6 +5,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/base/text.h"
 #include "agent/ctl/check.h"
 #include "agent/ctl/say.h"
 
@@ -37,21 +38,21 @@ static void tell_policy_hints(check *c, const controller_status *s, directory_po
     if (wanted == POLICY_HINTS_OFF)
         check_tell(
             c, STAGE_POLICY_HINTS, true, s->name, NULL,
-            ctl_text(
+            text_format(
                 "%s: not asked for (PolicyHints=off), so that history and minimum age do not count",
                 s->name));
     else if (s->has_policy_hints)
         check_tell(c, STAGE_POLICY_HINTS, true, s->name, NULL,
-                   ctl_text("%s enforces history and minimum age at a reset", s->name));
+                   text_format("%s enforces history and minimum age at a reset", s->name));
     else if (wanted == POLICY_HINTS_PREFER)
         check_tell(c, STAGE_POLICY_HINTS, true, s->name, NULL,
-                   ctl_text("%s cannot enforce history and minimum age at a reset, and need not "
-                            "(PolicyHints=prefer)",
-                            s->name));
+                   text_format("%s cannot enforce history and minimum age at a reset, and need not "
+                               "(PolicyHints=prefer)",
+                               s->name));
     else
         check_tell(
             c, STAGE_POLICY_HINTS, false, s->name, check_cure(OUTCOME_POLICY_HINTS_UNAVAILABLE),
-            ctl_text(
+            text_format(
                 "%s cannot enforce history and minimum age at a reset, so it is not used for one "
                 "(PolicyHints=require)",
                 s->name));
@@ -63,32 +64,32 @@ static void tell_connection(check *c, const controller_status *s) {
     if (s->state == CONTROLLER_USABLE || s->is_account_refused)
         check_tell(c, STAGE_DIRECTORY, true, s->name, NULL,
                    s->not_after > 0
-                       ? ctl_text("%s is connected; its certificate is good until %s", s->name,
-                                  rfc3339_utc(s->not_after, date))
-                       : ctl_text("%s is connected; its certificate is good", s->name));
+                       ? text_format("%s is connected; its certificate is good until %s", s->name,
+                                     rfc3339_utc(s->not_after, date))
+                       : text_format("%s is connected; its certificate is good", s->name));
     else
         check_tell(
             c, STAGE_DIRECTORY, false, s->name,
             check_cure(s->outcome == OUTCOME_CONTROLLERS_NOT_FOUND ? s->outcome
                                                                    : OUTCOME_CONTROLLER_UNUSABLE),
-            ctl_text("%s: %s", s->name, s->reason ? s->reason : "it did not answer in time"));
+            text_format("%s: %s", s->name, s->reason ? s->reason : "it did not answer in time"));
 }
 
 static void tell_sign_in(check *c, const controller_status *s, const char *account) {
     if (s->state == CONTROLLER_USABLE)
         check_tell(c, STAGE_ACCOUNT, true, s->name, NULL,
-                   ctl_text("%s is signed in to %s", account, s->name));
+                   text_format("%s is signed in to %s", account, s->name));
     else if (s->is_account_refused)
-        check_tell(
-            c, STAGE_ACCOUNT, false, s->name, check_cure(OUTCOME_SERVICE_ACCOUNT_REFUSED),
-            ctl_text("%s: %s", s->name, s->reason ? s->reason : "it refuses the agent's account"));
+        check_tell(c, STAGE_ACCOUNT, false, s->name, check_cure(OUTCOME_SERVICE_ACCOUNT_REFUSED),
+                   text_format("%s: %s", s->name,
+                               s->reason ? s->reason : "it refuses the agent's account"));
 }
 
 /* As the log has it of a controller that cannot be used. */
 static void know(check *c, const directory_config *domain, const char *name) {
     const char *colon = strchr(name, ':');
-    _cleanup_free_ char *host = ctl_text("%.*s", (int) strcspn(name, ":"), name);
-    _cleanup_free_ char *address = ctl_text("%s%s", name, colon ? "" : ":636");
+    _cleanup_free_ char *host = text_format("%.*s", (int) strcspn(name, ":"), name);
+    _cleanup_free_ char *address = text_format("%s%s", name, colon ? "" : ":636");
     const char *folder = domain->ca_directory ? domain->ca_directory : LOG_SYSTEM_CA_FILE;
 
     check_know(c, "WRITEBACK_DOMAIN", domain->domain);

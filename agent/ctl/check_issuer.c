@@ -3,6 +3,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/base/text.h"
 #include "agent/ctl/check.h"
 #include "agent/ctl/say.h"
 
@@ -23,14 +24,14 @@ static void tell(check *c, const issuer_config *from, const issuer *i) {
     check_know(c, "WRITEBACK_CA_FILE", from->ca_file ? from->ca_file : LOG_SYSTEM_CA_FILE);
     if (from->keys)
         check_tell(c, STAGE_ISSUER, true, from->name, NULL,
-                   ctl_text("%s: its keys come from a file", from->url));
+                   text_format("%s: its keys come from a file", from->url));
     else if (status->has_keys)
         check_tell(c, STAGE_ISSUER, true, from->name, NULL,
-                   ctl_text("%s: its metadata and keys were fetched", from->url));
+                   text_format("%s: its metadata and keys were fetched", from->url));
     else
         check_tell(c, STAGE_ISSUER, false, from->name, check_cure(OUTCOME_ISSUER_UNREACHABLE),
-                   ctl_text("%s: %s", from->url,
-                            status->reason ? status->reason : "no answer within 20 s"));
+                   text_format("%s: %s", from->url,
+                               status->reason ? status->reason : "no answer within 20 s"));
 }
 
 void check_issuers(check *c) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/text.h"
 #include "agent/ctl/check.h"
 #include "agent/ctl/say.h"
 
@@ -18,30 +19,32 @@ static void tell_key(check *c, const agent_key_info *key, usec_t now) {
     if (now >= due && !c->health)
         check_tell(
             c, STAGE_KEYS, true, key->kid, NULL,
-            ctl_text("the %s key %s, which ends at %s, will be replaced when the agent starts",
-                     what, key->kid, date));
+            text_format("the %s key %s, which ends at %s, will be replaced when the agent starts",
+                        what, key->kid, date));
     else if (now >= key->ends)
         check_tell(c, STAGE_KEYS, false, key->kid, check_cure(OUTCOME_KEYS_EXPIRED),
-                   ctl_text("the %s key %s ended at %s", what, key->kid, date));
+                   text_format("the %s key %s ended at %s", what, key->kid, date));
     else if (now >= due + OVERDUE)
         check_tell(c, STAGE_KEYS, false, key->kid, check_cure(OUTCOME_KEYS_NOT_RENEWED),
-                   ctl_text("the %s key %s ends at %s and should have been replaced", what,
-                            key->kid, date));
+                   text_format("the %s key %s ends at %s and should have been replaced", what,
+                               key->kid, date));
     else
         check_tell(c, STAGE_KEYS, true, key->kid, NULL,
-                   ctl_text("the %s key %s is good until %s", what, key->kid, date));
+                   text_format("the %s key %s is good until %s", what, key->kid, date));
 }
 
 static void tell_seal(check *c, const char *path) {
     check_tell(
         c, STAGE_KEYS, true, path, NULL,
         c->config->keys_seal
-            ? ctl_text("%s is sealed with a credential", path)
-            : ctl_text("%s is not sealed; SealCredential= of writebackd.conf(5) tells how", path));
+            ? text_format("%s is sealed with a credential", path)
+            : text_format("%s is not sealed; SealCredential= of writebackd.conf(5) tells how",
+                          path));
 }
 
 void check_keys(check *c) {
-    _cleanup_free_ char *path = ctl_text("%s/keys.json", c->config->state_directory), *why = NULL;
+    _cleanup_free_ char *path = text_format("%s/keys.json", c->config->state_directory),
+                        *why = NULL;
     const agent_keys_options options = {
         .path = path,
         .seal = c->config->keys_seal,
@@ -54,13 +57,13 @@ void check_keys(check *c) {
     check_know(c, "WRITEBACK_PATH", path);
     if (r == -ENOENT) {
         check_tell(c, STAGE_KEYS, true, path, NULL,
-                   ctl_text("there are none in %s yet; the agent makes them at its first start",
-                            c->config->state_directory));
+                   text_format("there are none in %s yet; the agent makes them at its first start",
+                               c->config->state_directory));
         return;
     }
     if (r < 0) {
         check_tell(c, STAGE_KEYS, false, path ? path : "keys", check_cure(OUTCOME_CRYPTO_ERROR),
-                   ctl_text("%s", why ? why : strerror(-r)));
+                   text_format("%s", why ? why : strerror(-r)));
         return;
     }
 

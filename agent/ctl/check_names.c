@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/text.h"
 #include "agent/base/worker.h"
 #include "agent/ctl/check.h"
 #include "agent/ctl/say.h"
@@ -192,13 +193,13 @@ static void tell(check *c, const name *n) {
     check_know(c, "WRITEBACK_HOST", n->host);
     if (n->is_done && n->error == 0)
         check_tell(c, STAGE_NAMES, true, n->host, NULL,
-                   ctl_text("%s is %s", n->host, n->addresses ? n->addresses : "known"));
+                   text_format("%s is %s", n->host, n->addresses ? n->addresses : "known"));
     else if (n->is_done)
         check_tell(c, STAGE_NAMES, false, n->host, cure,
-                   ctl_text("%s does not resolve: %s", n->host, gai_strerror(n->error)));
+                   text_format("%s does not resolve: %s", n->host, gai_strerror(n->error)));
     else
         check_tell(c, STAGE_NAMES, false, n->host, cure,
-                   ctl_text("%s: no name server answered within 10 s", n->host));
+                   text_format("%s: no name server answered within 10 s", n->host));
 }
 
 void check_names_tell(check *c) {

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/text.h"
 #include "agent/ctl/check.h"
 #include "agent/ctl/say.h"
 
@@ -60,9 +61,9 @@ static void on_done(CURL *easy, CURLcode result, void *userdata) {
     if (result == CURLE_OK || p->size > BODY_MAX)
         return;
     if (proxy_status >= 300)
-        p->why = ctl_text("the proxy answered %ld", proxy_status);
+        p->why = text_format("the proxy answered %ld", proxy_status);
     else
-        p->why = ctl_text("%s", p->error[0] ? p->error : curl_easy_strerror(result));
+        p->why = text_format("%s", p->error[0] ? p->error : curl_easy_strerror(result));
 }
 
 static CURLcode set_up(check_probe *p, const char *url, const char *ca_file, const char *proxy) {

@@ -6,6 +6,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/problem.h"
+#include "agent/base/text.h"
 #include "agent/ctl/check.h"
 #include "agent/ctl/config_files.h"
 #include "agent/ctl/redact.h"
@@ -23,18 +24,18 @@
 
 static void tell_way(check *c, const relay_config *way, const check_probe *p) {
     _cleanup_free_ char *proxy = way->proxy ? redact_url(way->proxy) : NULL;
-    _cleanup_free_ char *through = proxy ? ctl_text(" through the proxy %s", proxy) : NULL;
+    _cleanup_free_ char *through = proxy ? text_format(" through the proxy %s", proxy) : NULL;
     const char *error = check_probe_error(p);
 
     if (error)
         check_tell(c, STAGE_RELAY, false, way->name, check_cure(OUTCOME_RELAY_LISTENER_ERROR),
-                   ctl_text("%s:%u cannot be reached%s: %s", way->host, way->port,
-                            through ? through : "", error));
+                   text_format("%s:%u cannot be reached%s: %s", way->host, way->port,
+                               through ? through : "", error));
     else
         check_tell(c, STAGE_RELAY, true, way->name, NULL,
-                   ctl_text("%s:%u answers by HTTPS%s within %llu ms", way->host, way->port,
-                            through ? through : "",
-                            (unsigned long long) (check_probe_duration(p) / USEC_PER_MSEC)));
+                   text_format("%s:%u answers by HTTPS%s within %llu ms", way->host, way->port,
+                               through ? through : "",
+                               (unsigned long long) (check_probe_duration(p) / USEC_PER_MSEC)));
 }
 
 /* ---- The key --------------------------------------------------------------------------------- */
@@ -111,16 +112,16 @@ static void try_key(check *c, const relay_config *way) {
     listen_for_a_moment(&l, way);
     if (l.state == RELAY_CONNECTED)
         check_tell(c, STAGE_RELAY, true, way->name, NULL,
-                   ctl_text("it lets %s listen on %s", way->key_name, way->path));
+                   text_format("it lets %s listen on %s", way->key_name, way->path));
     else
         check_tell(c, STAGE_RELAY, false, way->name, check_cure(OUTCOME_RELAY_LISTENER_ERROR),
-                   ctl_text("it does not let %s listen on %s: %s", way->key_name, way->path,
-                            l.reason ? l.reason : "no answer within 15 s"));
+                   text_format("it does not let %s listen on %s: %s", way->key_name, way->path,
+                               l.reason ? l.reason : "no answer within 15 s"));
     if (l.turned_away > 0)
         check_tell(c, STAGE_RELAY, true, way->name, NULL,
-                   ctl_text("%zu request%s came meanwhile and %s asked to come again",
-                            l.turned_away, l.turned_away == 1 ? "" : "s",
-                            l.turned_away == 1 ? "was" : "were"));
+                   text_format("%zu request%s came meanwhile and %s asked to come again",
+                               l.turned_away, l.turned_away == 1 ? "" : "s",
+                               l.turned_away == 1 ? "was" : "were"));
     l.relay = relay_free(l.relay);
     free(l.reason);
 }
@@ -164,7 +165,7 @@ static json_t *ask_agent_of(check *c, const char *part) {
 /* An agent that is connected proves it better than another listener, which would be given requests
  * meant for that agent. */
 static void tell_key(check *c, const relay_config *way) {
-    _cleanup_free_ char *part = ctl_text("relay:%s", way->name);
+    _cleanup_free_ char *part = text_format("relay:%s", way->name);
     json_t *said = part ? ask_agent_of(c, part) : NULL;
     const char *status = json_get_string(said, "status");
     const char *output = json_get_string(said, "output");
@@ -175,21 +176,21 @@ static void tell_key(check *c, const relay_config *way) {
     }
     if (strcmp(status, "pass") != 0)
         check_tell(c, STAGE_RELAY, false, way->name, check_cure(OUTCOME_RELAY_LISTENER_ERROR),
-                   ctl_text("the running agent does not listen on %s: %s", way->path,
-                            output ? output : "it has not come that far"));
+                   text_format("the running agent does not listen on %s: %s", way->path,
+                               output ? output : "it has not come that far"));
     else if (is_outdated(c, said))
         check_tell(c, STAGE_RELAY, true, way->name, NULL,
-                   ctl_text("the running agent listens, but since before the configuration was "
-                            "changed. To see whether the new one is right: systemctl reload "
-                            "writebackd, and check again"));
+                   text_format("the running agent listens, but since before the configuration was "
+                               "changed. To see whether the new one is right: systemctl reload "
+                               "writebackd, and check again"));
     else
         check_tell(c, STAGE_RELAY, true, way->name, NULL,
-                   ctl_text("the running agent listens on %s as %s", way->path, way->key_name));
+                   text_format("the running agent listens on %s as %s", way->path, way->key_name));
 }
 
 /* As the log has it of a relay that cannot be listened on. */
 static void know(check *c, const relay_config *way) {
-    _cleanup_free_ char *port = ctl_text("%u", way->port);
+    _cleanup_free_ char *port = text_format("%u", way->port);
 
     check_know(c, "WRITEBACK_RELAY", way->name);
     check_know(c, "WRITEBACK_HOST", way->host);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/text.h"
 #include "agent/ctl/check.h"
 #include "agent/ctl/say.h"
 
@@ -44,11 +45,12 @@ static void tell_rights(check *c, const char *domain, const directory_rights *ri
 
         if (rights->has_account || r == RIGHT_UNEXPIRE_PASSWORD)
             check_tell(c, STAGE_RIGHTS, held, name, NULL,
-                       ctl_text("%s is %s", name, held ? "held" : "missing"));
+                       text_format("%s is %s", name, held ? "held" : "missing"));
     }
 
     if (rights->missing)
-        check_tell(c, STAGE_RIGHTS, false, domain, rights->steps, ctl_text("%s", rights->missing));
+        check_tell(c, STAGE_RIGHTS, false, domain, rights->steps,
+                   text_format("%s", rights->missing));
 }
 
 static void on_rights(directory_reply *reply, void *userdata) {
@@ -60,7 +62,7 @@ static void on_rights(directory_reply *reply, void *userdata) {
         tell_rights(a->check, domain, reply->rights);
     else
         check_tell(a->check, STAGE_RIGHTS, false, domain, check_cure(reply->outcome),
-                   ctl_text("%s", reply->detail));
+                   text_format("%s", reply->detail));
 }
 
 /* account   NULL: on the domain only */
@@ -97,12 +99,13 @@ static void on_located(directory_reply *reply, void *userdata) {
 
 static void tell_account(check *c, const directory_account_info *i) {
     check_tell(c, STAGE_USER, true, i->dn, NULL,
-               ctl_text("%s is %s%s%s%s", i->sam_account_name, i->dn,
-                        i->locked_out ? ", locked out" : "", i->is_privileged ? ", privileged" : "",
-                        i->must_change ? ", must change the password at the next sign-in" : ""));
+               text_format("%s is %s%s%s%s", i->sam_account_name, i->dn,
+                           i->locked_out ? ", locked out" : "",
+                           i->is_privileged ? ", privileged" : "",
+                           i->must_change ? ", must change the password at the next sign-in" : ""));
     if (!i->enabled)
         check_tell(c, STAGE_USER, false, i->dn, check_cure(OUTCOME_AD_ACCOUNT_DISABLED),
-                   ctl_text("%s is disabled, and is not given a password", i->sam_account_name));
+                   text_format("%s is disabled, and is not given a password", i->sam_account_name));
 }
 
 /* Returns whether the domain had something to say of the user. */
@@ -118,7 +121,7 @@ static bool check_user_in(check *c, directory *d, const directory_identifier *id
     else if (a.outcome != OUTCOME_AD_USER_NOT_FOUND)
         check_tell(
             c, STAGE_USER, false, id->value, check_cure(a.outcome),
-            ctl_text("%s in %s: %s", id->value, directory_domain(d), a.detail ? a.detail : "?"));
+            text_format("%s in %s: %s", id->value, directory_domain(d), a.detail ? a.detail : "?"));
     look_at_rights(c, d, a.account);
 
     directory_account_free(a.account);
@@ -135,7 +138,7 @@ static void check_user(check *c, const char *user) {
     if (directory_identifier_check(&id, &why) < 0)
         return check_tell(c, STAGE_USER, false, user,
                           "Give a user principal name, an account name, an objectGUID or a SID",
-                          ctl_text("%s: %s", user, why));
+                          text_format("%s: %s", user, why));
 
     for (size_t i = 0; i < c->config->n_directories; i++)
         if (is_usable(c->directories[i])) {
@@ -144,7 +147,7 @@ static void check_user(check *c, const char *user) {
         }
     if (any_asked && !told)
         check_tell(c, STAGE_USER, false, user, check_cure(OUTCOME_AD_USER_NOT_FOUND),
-                   ctl_text("%s is in none of the domains that could be asked", user));
+                   text_format("%s is in none of the domains that could be asked", user));
 }
 
 /* ---- The stage ------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/base/text.h"
 #include "agent/config.h"
 #include "agent/ctl/say.h"
 
@@ -21,7 +22,7 @@ void config_files_done(config_files *files) {
 }
 
 int config_files_find(const char *path, config_files *ret) {
-    _cleanup_free_ char *folder = ctl_text("%s.d", path ? path : CONFIG_PATH);
+    _cleanup_free_ char *folder = text_format("%s.d", path ? path : CONFIG_PATH);
     struct dirent **entries = NULL;
     int n;
 
@@ -34,7 +35,7 @@ int config_files_find(const char *path, config_files *ret) {
     n = scandir(folder, &entries, is_drop_in, alphasort);
     for (int i = 0; i < n; i++) {
         if (ret->n < CONFIG_FILES_MAX &&
-            (ret->paths[ret->n] = ctl_text("%s/%s", folder, entries[i]->d_name)))
+            (ret->paths[ret->n] = text_format("%s/%s", folder, entries[i]->d_name)))
             ret->n++;
         free(entries[i]);
     }

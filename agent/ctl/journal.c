@@ -11,6 +11,7 @@
 #include <systemd/sd-id128.h>
 #include <systemd/sd-journal.h>
 
+#include "agent/base/text.h"
 #include "agent/ctl/say.h"
 
 /* The longest value that the agent writes is far below this. */
@@ -43,7 +44,7 @@ static bool is_hidden_from_us(const char *folder) {
         if (!is_journal_file(entry->d_name) || strncmp(entry->d_name, "user-", 5) == 0)
             continue;
         free(TAKE_PTR(path));
-        path = ctl_text("%s/%s", folder, entry->d_name);
+        path = text_format("%s/%s", folder, entry->d_name);
         hidden = path && access(path, R_OK) < 0 && errno == EACCES;
     }
     (void) closedir(d);
@@ -62,7 +63,7 @@ static bool is_hidden(const char *directory) {
 
     (void) sd_id128_to_string(id, machine);
     for (size_t i = 0; i < ELEMENTSOF(roots); i++) {
-        _cleanup_free_ char *folder = ctl_text("%s/%s", roots[i], machine);
+        _cleanup_free_ char *folder = text_format("%s/%s", roots[i], machine);
 
         if (folder && is_hidden_from_us(folder))
             return true;
@@ -72,10 +73,10 @@ static bool is_hidden(const char *directory) {
 
 static int explain_hidden(const char *directory, char **ret_why) {
     *ret_why =
-        ctl_text("the journal%s%s may not be read. Run it as root, or have your user join the "
-                 "group that may:\nusermod --append --groups systemd-journal USER, and sign "
-                 "in anew",
-                 directory ? " in " : "", directory ? directory : "");
+        text_format("the journal%s%s may not be read. Run it as root, or have your user join the "
+                    "group that may:\nusermod --append --groups systemd-journal USER, and sign "
+                    "in anew",
+                    directory ? " in " : "", directory ? directory : "");
     return -EACCES;
 }
 
@@ -94,14 +95,15 @@ int journal_open(const char *directory, journal **ret, char **ret_why) {
     r = directory ? sd_journal_open_directory(&j->files, directory, 0)
                   : sd_journal_open(&j->files, SD_JOURNAL_LOCAL_ONLY | SD_JOURNAL_SYSTEM);
     if (r < 0) {
-        *ret_why = ctl_text("the journal%s%s cannot be opened: %s", directory ? " in " : "",
-                            directory ? directory : "", strerror(-r));
+        *ret_why = text_format("the journal%s%s cannot be opened: %s", directory ? " in " : "",
+                               directory ? directory : "", strerror(-r));
         return r;
     }
     if (!directory && sd_journal_has_runtime_files(j->files) <= 0 &&
         sd_journal_has_persistent_files(j->files) <= 0) {
-        *ret_why = ctl_text("this host has no journal; does systemd-journald run? systemctl status "
-                            "systemd-journald");
+        *ret_why =
+            text_format("this host has no journal; does systemd-journald run? systemctl status "
+                        "systemd-journald");
         return -ENOENT;
     }
     (void) sd_journal_set_data_threshold(j->files, FIELD_MAX);
@@ -121,7 +123,7 @@ journal *journal_free(journal *j) {
 /* ---- Finding --------------------------------------------------------------------------------- */
 
 static int match(journal *j, const char *name, const char *value) {
-    _cleanup_free_ char *text = ctl_text("%s=%s", name, value);
+    _cleanup_free_ char *text = text_format("%s=%s", name, value);
 
     return text ? sd_journal_add_match(j->files, text, 0) : -ENOMEM;
 }

@@ -7,6 +7,7 @@
 #include <syslog.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/text.h"
 #include "agent/ctl/ctl.h"
 #include "agent/ctl/event.h"
 #include "agent/ctl/journal.h"
@@ -107,7 +108,7 @@ static int summarise_journal(summary *s, const char *directory, journal **ret, c
         return r;
     r = summarise(s, *ret);
     if (r < 0) {
-        *ret_why = ctl_text("the journal cannot be read: %s", strerror(-r));
+        *ret_why = text_format("the journal cannot be read: %s", strerror(-r));
         return r;
     }
     qsort(s->groups, s->n_groups, sizeof(group), compare);

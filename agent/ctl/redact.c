@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/base/file.h"
+#include "agent/base/text.h"
 #include "agent/config.h"
 #include "agent/ctl/ctl.h"
 #include "agent/ctl/say.h"
@@ -109,7 +110,7 @@ static bool is_credential(const char *value) {
     if (*value == '/')
         return access(value, F_OK) == 0;
     for (size_t i = 0; i < ELEMENTSOF(folders); i++) {
-        _cleanup_free_ char *path = ctl_text("%s/%s", folders[i], value);
+        _cleanup_free_ char *path = text_format("%s/%s", folders[i], value);
 
         if (*value && path && access(path, F_OK) == 0)
             return true;
@@ -241,7 +242,7 @@ static void add_folder(known_secrets *k, const char *folder) {
     struct dirent *entry;
 
     while (d && (entry = readdir(d))) {
-        _cleanup_free_ char *path = ctl_text("%s/%s", folder, entry->d_name);
+        _cleanup_free_ char *path = text_format("%s/%s", folder, entry->d_name);
 
         if (path && *entry->d_name != '.')
             add_credential(k, path);

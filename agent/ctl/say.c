@@ -33,17 +33,6 @@ int ctl_complain(int status, const char *format, ...) {
     return status;
 }
 
-char *ctl_text(const char *format, ...) {
-    char *text;
-    va_list args;
-    int n;
-
-    va_start(args, format);
-    n = vasprintf(&text, format, args);
-    va_end(args);
-    return n < 0 ? NULL : text;
-}
-
 int ctl_print_json(json_t *j) {
     int r = j ? json_dumpf(j, stdout, JSON_INDENT(2)) : -1;
 

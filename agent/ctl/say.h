@@ -9,9 +9,6 @@
 /* Writes "writebackctl: …" to standard error, without control characters. Returns `status`. */
 int ctl_complain(int status, const char *format, ...) _printf_(2, 3);
 
-/* printf(3) into fresh memory; NULL where it is out. */
-char *ctl_text(const char *format, ...) _printf_(1, 2);
-
 /* Writes it indented and drops the reference; NULL stands for memory that is out. Returns the exit
  * status. */
 int ctl_print_json(json_t *j);

@@ -7,6 +7,7 @@
 #include <syslog.h>
 
 #include "agent/base/outcome.h"
+#include "agent/base/text.h"
 #include "agent/ctl/ctl.h"
 #include "agent/ctl/event.h"
 #include "agent/ctl/journal.h"
@@ -164,13 +165,13 @@ static void print_who(const story *s) {
     const char *initiator = last_value(s, "WRITEBACK_INITIATOR");
 
     if (application)
-        client = ctl_text("by application %s", application);
+        client = text_format("by application %s", application);
     print_pair("asked by", initiator ? initiator : last_value(s, "WRITEBACK_INITIATOR_ID"), client);
     print_pair("for", last_value(s, "WRITEBACK_USER"), last_value(s, "WRITEBACK_OPERATION"));
     print_pair("relay", last_value(s, "WRITEBACK_RELAY"), last_value(s, "WRITEBACK_TRACKING_ID"));
     print_pair("controller", last_value(s, "WRITEBACK_DC"), last_value(s, "WRITEBACK_DOMAIN"));
     if (result)
-        code = ctl_text("LDAP result %s", result);
+        code = text_format("LDAP result %s", result);
     print_pair("it said", code, last_value(s, "WRITEBACK_AD_ERROR"));
     print_pair("host", last_value(s, "_HOSTNAME"), NULL);
 }

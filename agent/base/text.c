@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ldap/text.h"
+#include "agent/base/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
