@@ -11,7 +11,7 @@
 
 #define CREDENTIAL_MAX ((size_t) 16 * 1024)
 
-static int read_to_end(int fd, size_t limit, secret **ret) {
+int file_read_descriptor(int fd, size_t limit, secret **ret) {
     _cleanup_(secret_freep) secret *s = NULL;
     size_t size = 0;
     int r;
@@ -51,7 +51,7 @@ int file_read(const char *path, size_t limit, secret **ret) {
     if (fd < 0)
         return -errno;
 
-    return read_to_end(fd, limit, ret);
+    return file_read_descriptor(fd, limit, ret);
 }
 
 static int write_all(int fd, const char *data, size_t size) {

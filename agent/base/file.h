@@ -9,6 +9,9 @@
 /* Reads a whole file of at most `limit` bytes. Returns 0, -EFBIG, or another negative errno. */
 int file_read(const char *path, size_t limit, secret **ret);
 
+/* The same of what an open descriptor has left: a pipe, standard input. */
+int file_read_descriptor(int fd, size_t limit, secret **ret);
+
 /* Writes `path` with mode 0600: temporary file beside it, fsync, rename, fsync of the folder.
  * Blocks; not for the loop. Returns 0 or negative errno, and then the old file still stands. */
 int file_write_atomically(const char *path, const void *data, size_t size);
