@@ -133,6 +133,7 @@ static void read_keys(config_reader *r, config_section *s) {
     c->keys_lifetime = config_get_duration(r, s, "Lifetime", AGENT_KEYS_LIFETIME);
     c->keys_roll_after = config_get_duration(r, s, "RollAfter", AGENT_KEYS_ROLL_AFTER);
     c->keys_grace = config_get_duration(r, s, "Grace", AGENT_KEYS_GRACE);
+    c->keys_renewed_elsewhere = !config_get_boolean(r, s, "Renew", true);
     c->keys_seal = read_seal(r, s);
     if (r->r == 0 && c->keys_roll_after + c->keys_grace > c->keys_lifetime)
         config_fail(

@@ -41,7 +41,8 @@ typedef struct config {
     rate request_rate, account_rate;
     char *health_listen;
     usec_t keys_lifetime, keys_roll_after, keys_grace;
-    secret *keys_seal; /* AGENT_KEYS_SEAL_SIZE bytes; NULL: the keys are not sealed */
+    bool keys_renewed_elsewhere; /* Renew=no */
+    secret *keys_seal;           /* AGENT_KEYS_SEAL_SIZE bytes; NULL: the keys are not sealed */
     report_config report;
     graph_config graph;
 } config;

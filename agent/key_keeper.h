@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Looks after the agent's keys while it runs: has them replaced when they are due and dropped when
- * they have ended, and takes over what `writebackctl keys` made of their file. The disk is left to
- * a thread. */
+/* Looks after the agent's keys while it runs: has them replaced when they are due (or tells that
+ * they are, where another agent renews them) and dropped when they have ended, and takes over what
+ * `writebackctl keys` made of their file. The disk is left to a thread. */
 
 #include <systemd/sd-event.h>
 

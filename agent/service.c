@@ -308,6 +308,7 @@ static int open_keys(service *s, rooms *r) {
         .lifetime = c->keys_lifetime,
         .roll_after = c->keys_roll_after,
         .grace = c->keys_grace,
+        .renewed_elsewhere = c->keys_renewed_elsewhere,
     };
     error = agent_keys_open(&r->keys_options, now_realtime(), &r->keys, &why);
     if (error < 0) {

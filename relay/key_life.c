@@ -130,7 +130,7 @@ int key_life_tend(json_t *set, const agent_keys_options *options, usec_t now, bo
     for (size_t i = 0; changed >= 0 && i < ELEMENTSOF(uses); i++) {
         const json_t *jwk = current(list, uses[i].use);
 
-        if (jwk && !force && !is_due(jwk, options, now))
+        if (jwk && !force && (options->renewed_elsewhere || !is_due(jwk, options, now)))
             continue;
         if (replace(list, i, options, now) < 0)
             return -ENOMEM;
@@ -139,6 +139,58 @@ int key_life_tend(json_t *set, const agent_keys_options *options, usec_t now, bo
     if (changed < 0)
         return changed;
     return drop_ended(list, now) || changed ? 1 : 0;
+}
+
+bool key_life_is_due(const json_t *set, const agent_keys_options *options, usec_t now) {
+    const json_t *list = json_object_get(set, "keys");
+
+    for (size_t i = 0; i < ELEMENTSOF(uses); i++) {
+        const json_t *jwk = current(list, uses[i].use);
+
+        if (jwk && is_due(jwk, options, now))
+            return true;
+    }
+    return false;
+}
+
+static bool has(const json_t *list, const char *kid) {
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (strcmp(json_get_string(json_array_get(list, i), "kid"), kid) == 0)
+            return true;
+    return false;
+}
+
+/* Puts what `list` has and `all` has not behind that. */
+static int append_rest(json_t *all, json_t *list, const agent_keys_options *options, usec_t now) {
+    json_t *jwk;
+    size_t i;
+
+    json_array_foreach(list, i, jwk) {
+        if (has(all, json_get_string(jwk, "kid")))
+            continue;
+        if (is_current(list, jwk) && give_grace(jwk, options, now) < 0)
+            return -ENOMEM;
+        if (json_array_append(all, jwk) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int key_life_adopt(json_t *set, const json_t *theirs, const agent_keys_options *options,
+                   usec_t now) {
+    json_t *list = json_object_get(set, "keys");
+    _cleanup_(json_freep) json_t *all = json_deep_copy(json_object_get(theirs, "keys"));
+    bool changed;
+
+    assert(json_is_array(list));
+    assert(options);
+
+    if (!all || complete(all, options) < 0 || append_rest(all, list, options, now) < 0)
+        return -ENOMEM;
+
+    (void) drop_ended(all, now);
+    changed = !json_equal(all, list);
+    return json_object_set(set, "keys", all) < 0 ? -ENOMEM : changed;
 }
 
 int key_life_retire(json_t *set, const char *kid) {

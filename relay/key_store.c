@@ -14,6 +14,7 @@
 #include "agent/base/log.h"
 #include "relay/key_life.h"
 #include "relay/key_seal.h"
+#include "relay/key_share.h"
 #include "relay/keys.h"
 
 /* What is being done to the file. */
@@ -99,7 +100,7 @@ static int parse(store *s, const secret *text) {
     const char *why = NULL;
     int r;
 
-    r = json_parse(secret_data(text), secret_size(text), KEYS_FILE_MAX, &s->set, &why);
+    r = json_parse(secret_data(text), secret_size(text), AGENT_KEYS_FILE_MAX, &s->set, &why);
     if (r == 0)
         r = agent_keys_from_json(s->set, s->options->lifetime, &s->keys, &why);
     if (r < 0 && r != -ENOMEM)
@@ -120,7 +121,7 @@ static int read_file(store *s) {
     if (r < 0)
         return r;
 
-    r = file_read(s->options->path, KEYS_FILE_MAX, &text);
+    r = file_read(s->options->path, AGENT_KEYS_FILE_MAX, &text);
     if (r < 0)
         return explain(s, r, "%s cannot be read: %s", s->options->path, strerror(-r));
 
@@ -187,8 +188,9 @@ static void log_difference(outcome event, const agent_keys *k, const agent_keys 
     }
 }
 
-/* The set was changed: makes that the keys, on disk first. */
-static int commit(store *s) {
+/* The set was changed: makes that the keys, on disk first. `how` is the event of a key that is new.
+ */
+static int commit(store *s, outcome how) {
     _cleanup_(agent_keys_freep) agent_keys *fresh = NULL;
     const char *why = NULL;
     int r;
@@ -207,7 +209,7 @@ static int commit(store *s) {
     if (r < 0)
         return r;
 
-    log_difference(OUTCOME_KEY_PAIR_CREATED, fresh, s->keys);
+    log_difference(how, fresh, s->keys);
     log_difference(OUTCOME_KEY_DROPPED, s->keys, fresh);
     (void) agent_keys_free(s->keys);
     s->keys = TAKE_PTR(fresh);
@@ -248,7 +250,7 @@ static int make(store *s, usec_t now) {
     s->set = json_pack("{s:[]}", "keys");
     r = s->set ? key_life_tend(s->set, s->options, now, false) : -ENOMEM;
     if (r >= 0)
-        r = commit(s);
+        r = commit(s, OUTCOME_KEY_PAIR_CREATED);
     if (r >= 0)
         log_event(OUTCOME_ONBOARDING_SUCCESS, {"WRITEBACK_PATH", s->options->path});
     return r;
@@ -260,7 +262,12 @@ static int tend(store *s, usec_t now) {
 
     r = key_life_tend(s->set, s->options, now, false);
     if (r > 0 || s->needs_sealing)
-        (void) commit(s);
+        (void) commit(s, OUTCOME_KEY_PAIR_CREATED);
+    if (r >= 0 && !s->why && s->options->renewed_elsewhere &&
+        key_life_is_due(s->set, s->options, now))
+        (void) explain(s, 0,
+                       "another agent renews them (Renew=no), and its new ones have not been "
+                       "imported");
     return r == -ENOMEM ? r : 0;
 }
 
@@ -335,7 +342,7 @@ int agent_keys_rotate(const agent_keys_options *options, usec_t now, agent_keys 
     if (r == 0)
         r = key_life_tend(s.set, options, now, true);
     if (r > 0)
-        r = commit(&s);
+        r = commit(&s, OUTCOME_KEY_PAIR_CREATED);
     return end(&s, r, ret, ret_why);
 }
 
@@ -360,7 +367,61 @@ int agent_keys_retire(const agent_keys_options *options, const char *kid, agent_
         else if (r == -EBUSY)
             (void) explain(&s, r, "key %s is in use; rotate the keys first", kid);
         else
-            r = commit(&s);
+            r = commit(&s, OUTCOME_KEY_PAIR_CREATED);
     }
+    return end(&s, r, ret, ret_why);
+}
+
+int agent_keys_export(const agent_keys_options *options, secret **ret, char **ret_why) {
+    _cleanup_(store_done) store s = {.options = options};
+    _cleanup_(agent_keys_freep) agent_keys *keys = NULL;
+    int r;
+
+    assert(options);
+    assert(ret);
+    assert(ret_why);
+
+    r = read_file(&s);
+    if (r == 0)
+        r = to_text(&s, ret);
+    if (r == 0)
+        log_event(OUTCOME_KEYS_EXPORTED, {"WRITEBACK_PATH", options->path});
+    return end(&s, r, &keys, ret_why);
+}
+
+/* Reads the keys that are there; there need not be any. */
+static int read_file_if_any(store *s) {
+    int r = read_file(s);
+
+    if (r != -ENOENT || s->why)
+        return r;
+    s->set = json_pack("{s:[]}", "keys");
+    return s->set ? 0 : -ENOMEM;
+}
+
+int agent_keys_import(const agent_keys_options *options, const secret *text, usec_t now,
+                      agent_keys **ret, char **ret_why) {
+    _cleanup_(store_done) store s = {.options = options};
+    _cleanup_(json_freep) json_t *theirs = NULL;
+    _cleanup_close_ int lock = -1;
+    const char *why = NULL;
+    int r;
+
+    assert(options);
+    assert(text);
+    assert(ret);
+    assert(ret_why);
+
+    r = key_share_read(text, options, now, &theirs, &why);
+    if (r < 0 && why)
+        (void) explain(&s, r, "nothing was imported: %s", why);
+    if (r == 0)
+        r = lock_folder(&s, &lock);
+    if (r == 0)
+        r = read_file_if_any(&s);
+    if (r == 0)
+        r = key_life_adopt(s.set, theirs, options, now);
+    if (r > 0 || (r == 0 && s.needs_sealing))
+        r = commit(&s, OUTCOME_KEY_TAKEN_OVER);
     return end(&s, r, ret, ret_why);
 }

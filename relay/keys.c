@@ -217,7 +217,7 @@ int agent_keys_parse(const char *text, size_t size, usec_t lifetime, agent_keys 
     assert(ret);
     assert(ret_why);
 
-    r = json_parse(text, size, KEYS_FILE_MAX, &set, ret_why);
+    r = json_parse(text, size, AGENT_KEYS_FILE_MAX, &set, ret_why);
     if (r < 0)
         return r == -ENOMEM ? r : -EBADMSG;
     return agent_keys_from_json(set, lifetime, ret, ret_why);

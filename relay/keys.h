@@ -5,7 +5,6 @@
 
 #include "relay/relay.h"
 
-#define KEYS_FILE_MAX ((size_t) 64 * 1024)
 #define KEYS_MAX 32
 
 /* "encryption" of "enc", "signing" of "sig". */

@@ -159,6 +159,7 @@ void relay_respond(relay_request *q, int status, const char *content_type,
 typedef struct agent_keys agent_keys;
 
 #define AGENT_KEYS_SEAL_SIZE 32
+#define AGENT_KEYS_FILE_MAX ((size_t) 64 * 1024)
 
 #define AGENT_KEYS_LIFETIME (180 * USEC_PER_DAY)
 #define AGENT_KEYS_ROLL_AFTER (150 * USEC_PER_DAY)
@@ -169,14 +170,16 @@ typedef struct agent_keys_options {
     const char *path; /* a JWK set with the private halves, mode 0600 */
     const secret
         *seal; /* AGENT_KEYS_SEAL_SIZE bytes that the file is encrypted with; NULL: it isn't */
-    usec_t lifetime;   /* from a key's making to its end */
-    usec_t roll_after; /* from a key's making to its replacement */
-    usec_t grace;      /* from a key's replacement to its end, where that is earlier */
+    usec_t lifetime;        /* from a key's making to its end */
+    usec_t roll_after;      /* from a key's making to its replacement */
+    usec_t grace;           /* from a key's replacement to its end, where that is earlier */
+    bool renewed_elsewhere; /* another agent replaces them, and they are imported from there */
 } agent_keys_options;
 
 /* Reads the keys; makes them, one for encryption and one for signing, where the file does not
- * exist; replaces those that are due; drops those that ended; encrypts the file where it was not.
- * So it is for the start and for every now and then. `now` is of CLOCK_REALTIME.
+ * exist; replaces those that are due (not where they are renewed elsewhere); drops those that
+ * ended; encrypts the file where it was not. So it is for the start and for every now and then.
+ * `now` is of CLOCK_REALTIME.
  *
  * Blocks (disk, and a lock against others who do the same): before the loop runs, or in a worker.
  * Logs 31004, 31018, 31005, 35050.
@@ -203,6 +206,20 @@ int agent_keys_rotate(const agent_keys_options *options, usec_t now, agent_keys 
  * another negative errno; with a text. */
 int agent_keys_retire(const agent_keys_options *options, const char *kid, agent_keys **ret,
                       char **ret_why);
+
+/* The keys with their private halves, for another agent, as they are kept: encrypted where there is
+ * a seal. Changes nothing. Blocks. Logs 35054. Returns 0, or negative errno with a text. */
+int agent_keys_export(const agent_keys_options *options, secret **ret, char **ret_why);
+
+/* Takes over what agent_keys_export() gave another agent: its current keys become the current ones
+ * here, those that were current here are replaced by them, and those that were replaced at either
+ * are kept until they end. The same a second time changes nothing. Where it is encrypted, the seal
+ * must be the same. Blocks and logs as agent_keys_open(), with 35053 for each key taken over.
+ *
+ * Returns 0; or -EBADMSG, -ENOKEY or -EKEYREJECTED (no seal, or another one), -EKEYEXPIRED, -E2BIG
+ * or another negative errno, with a text; the old keys stand then. */
+int agent_keys_import(const agent_keys_options *options, const secret *text, usec_t now,
+                      agent_keys **ret, char **ret_why);
 
 agent_keys *agent_keys_free(agent_keys *k);
 

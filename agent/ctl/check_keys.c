@@ -16,7 +16,7 @@ static void tell_key(check *c, const agent_key_info *key, usec_t now) {
     char date[RFC3339_MAX];
 
     (void) rfc3339_utc(key->ends, date);
-    if (now >= due && !c->health)
+    if (now >= due && !c->health && !c->config->keys_renewed_elsewhere)
         check_tell(
             c, STAGE_KEYS, true, key->kid, NULL,
             text_format("the %s key %s, which ends at %s, will be replaced when the agent starts",

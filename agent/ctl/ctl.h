@@ -18,6 +18,7 @@ typedef struct ctl_options {
     const char *receipt;   /* of verify */
     const char *since;     /* of logs and bundle; NULL: their own default */
     const char *directory; /* of the journal; NULL: this host's */
+    bool with_private;     /* of keys export: the private halves, too */
     bool json;
     bool yes;         /* of bundle: write it without asking */
     char **arguments; /* behind the subcommand */

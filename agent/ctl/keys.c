@@ -16,6 +16,7 @@
 #include "agent/config.h"
 #include "agent/config_file.h"
 #include "agent/ctl/ctl.h"
+#include "agent/ctl/keys_share.h"
 #include "agent/ctl/say.h"
 #include "agent/ctl/text.h"
 
@@ -23,7 +24,7 @@
 typedef struct place {
     config_file file;
     char *folder, *path;
-    secret *seal;
+    secret *seal, *imported;
     agent_keys_options options;
 } place;
 
@@ -32,6 +33,7 @@ static void place_done(place *p) {
     free(p->folder);
     free(p->path);
     (void) secret_free(p->seal);
+    (void) secret_free(p->imported);
 }
 
 /* ---- Where they are -------------------------------------------------------------------------- */
@@ -57,7 +59,7 @@ static int get_duration(const place *p, const char *key, usec_t fallback, usec_t
 
 static int read_config(place *p, const char *path) {
     _cleanup_free_ char *why = NULL;
-    const char *folder;
+    const char *folder, *renew;
 
     if (!path)
         path = CONFIG_PATH;
@@ -69,7 +71,9 @@ static int read_config(place *p, const char *path) {
     if (!p->folder || asprintf(&p->path, "%s/keys.json", p->folder) < 0)
         return ctl_complain(EXIT_FAILURE, "out of memory");
 
+    renew = setting(p, "Keys", "Renew");
     p->options.path = p->path;
+    p->options.renewed_elsewhere = renew && strcmp(renew, "no") == 0;
     if (get_duration(p, "Lifetime", AGENT_KEYS_LIFETIME, &p->options.lifetime) < 0 ||
         get_duration(p, "RollAfter", AGENT_KEYS_ROLL_AFTER, &p->options.roll_after) < 0 ||
         get_duration(p, "Grace", AGENT_KEYS_GRACE, &p->options.grace) < 0)
@@ -185,30 +189,58 @@ typedef enum command {
     ROTATE,
     RETIRE,
     EXPORT,
+    IMPORT,
 } command;
 
 static int find_command(const ctl_options *options, command *ret) {
     static const struct {
-        const char *name;
+        const char *name, *takes;
         int n_arguments; /* its own name included */
     } commands[] = {
-        [LIST] = {"list", 1},
-        [ROTATE] = {"rotate", 1},
-        [RETIRE] = {"retire", 2},
-        [EXPORT] = {"export", 1},
+        [LIST] = {"list", "no arguments", 1},
+        [ROTATE] = {"rotate", "no arguments", 1},
+        [RETIRE] = {"retire", "one key", 2},
+        [EXPORT] = {"export", "no arguments", 1},
+        [IMPORT] = {"import", "one file (- is standard input)", 2},
     };
 
     for (size_t i = 0; options->n_arguments > 0 && i < ELEMENTSOF(commands); i++) {
         if (strcmp(commands[i].name, options->arguments[0]) != 0)
             continue;
         if (options->n_arguments != commands[i].n_arguments)
-            return ctl_complain(CTL_USAGE, "keys %s takes %s", commands[i].name,
-                                i == RETIRE ? "one key" : "no arguments");
+            return ctl_complain(CTL_USAGE, "keys %s takes %s", commands[i].name, commands[i].takes);
+        if (options->with_private && i != EXPORT)
+            return ctl_complain(CTL_USAGE, "--private goes with keys export alone");
         *ret = (command) i;
         return EXIT_SUCCESS;
     }
     return ctl_complain(CTL_USAGE,
-                        "keys list, rotate, retire or export? (see writebackctl --help)");
+                        "keys list, rotate, retire, export or import? (see writebackctl --help)");
+}
+
+/* Before this process becomes the service's user: the file is whoever's it is. */
+static int read_imported(place *p, const char *path) {
+    _cleanup_free_ char *why = NULL;
+
+    if (keys_share_read(path, &p->imported, &why) < 0)
+        return ctl_complain(EXIT_FAILURE, "%s", why ? why : "out of memory");
+    return EXIT_SUCCESS;
+}
+
+static int export_private(const place *p) {
+    _cleanup_free_ char *why = NULL;
+
+    if (keys_share_write(&p->options, &why) < 0)
+        return ctl_complain(EXIT_FAILURE, "%s", why ? why : "out of memory");
+    return EXIT_SUCCESS;
+}
+
+/* Two agents that renew the same keys would each make others. */
+static void warn_of_two(const place *p) {
+    if (!p->options.renewed_elsewhere)
+        (void) ctl_complain(
+            0, "this agent renews its keys by itself, and would have others than the "
+               "agent that these are of; set Renew=no in [Keys] of writebackd.conf(5)");
 }
 
 static int run(command what, const place *p, const ctl_options *options) {
@@ -216,14 +248,20 @@ static int run(command what, const place *p, const ctl_options *options) {
     _cleanup_free_ char *why = NULL;
     int r;
 
+    if (options->with_private)
+        return export_private(p);
     if (what == ROTATE)
         r = agent_keys_rotate(&p->options, now_realtime(), &keys, &why);
     else if (what == RETIRE)
         r = agent_keys_retire(&p->options, options->arguments[1], &keys, &why);
+    else if (what == IMPORT)
+        r = agent_keys_import(&p->options, p->imported, now_realtime(), &keys, &why);
     else
         r = agent_keys_read(&p->options, &keys, &why);
     if (r < 0)
         return ctl_complain(EXIT_FAILURE, "%s", why ? why : strerror(-r));
+    if (what == IMPORT)
+        warn_of_two(p);
 
     if (what == EXPORT)
         return ctl_print_json(json_deep_copy(agent_keys_public(keys)));
@@ -250,6 +288,8 @@ int ctl_keys(const ctl_options *options) {
         status = find_owner(&p, &owner);
     if (status == EXIT_SUCCESS)
         status = read_seal(&p);
+    if (status == EXIT_SUCCESS && what == IMPORT)
+        status = read_imported(&p, options->arguments[1]);
     if (status == EXIT_SUCCESS)
         status = become(&owner);
     return status == EXIT_SUCCESS ? run(what, &p, options) : status;

@@ -41,7 +41,9 @@ static void print_help(void) {
         "  keys list          the agent's keys: current and replaced ones, and when they end\n"
         "  keys rotate        replaces them now; a running agent takes the new ones over\n"
         "  keys retire KEY    drops a replaced key before its time\n"
-        "  keys export        the public keys, as GET /v1/keys has them\n"
+        "  keys export        the public keys, as GET /v1/keys has them; with --private all of them,\n"
+        "                     for another agent on the same hybrid connection\n"
+        "  keys import FILE   takes over what that gave another agent (- is standard input)\n"
         "  verify FILE        whether the receipt of an answer fits its body, FILE (- is standard\n"
         "                     input), with --receipt=TEXT --keys=FILE|https://ADDRESS\n"
         "\n"
@@ -78,6 +80,7 @@ int main(int argc, char **argv) {
         {"receipt", required_argument, NULL, 'r'},
         {"since", required_argument, NULL, 's'},
         {"directory", required_argument, NULL, 'd'},
+        {"private", no_argument, NULL, 'P'},
         {"json", no_argument, NULL, 'j'},
         {"yes", no_argument, NULL, 'y'},
         {"help", no_argument, NULL, 'h'},
@@ -98,6 +101,9 @@ int main(int argc, char **argv) {
             break;
         case 'u':
             options.user = optarg;
+            break;
+        case 'P':
+            options.with_private = true;
             break;
         case 'j':
             options.json = true;

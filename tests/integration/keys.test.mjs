@@ -245,6 +245,20 @@ test('the running agent replaces its keys when they are due, and drops the old o
   await configure('');
 });
 
+test('where another agent renews the keys, this one does not, and warns when they are due', async () => {
+  const kids = async () => (await client.keys()).keys.map(({ kid }) => kid);
+  const state = async () => (await client.health()).json.checks.keys[0];
+  const before = await kids();
+  await configure('[Keys]\nRenew=no\nRollAfter=1s\nGrace=1s\nLifetime=1h\n');
+  await until('the warning', async () => (await state()).status === 'warn');
+  assert.match((await state()).output, /another agent renews them \(Renew=no\), and its new ones have not been imported/);
+  assert.match(readFileSync(env.WRITEBACK_LAB_LOG, 'utf8'), / 35051 KeysNotRenewed: .*Renew=no/);
+  assert.deepEqual(await kids(), before);
+  assert.equal((await client.ask(check(), ADMINISTRATOR)).status, 200);
+  await configure('');
+  await until('all is well', async () => (await state()).status === 'pass');
+});
+
 test('a key file that goes away is told, and the agent works on with the keys that it has', async () => {
   const file = env.WRITEBACK_LAB_AGENT_CONFIG.replace(/[^/]+$/, 'state/keys.json');
   const content = readFileSync(file);

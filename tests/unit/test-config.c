@@ -242,6 +242,8 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
          "23: RollAfter=0d: expected is a span of time"},
         {"[Authorization]", "[Keys]\nGrace=31d\n[Authorization]",
          "22: [Keys]: RollAfter= and Grace= together are longer than Lifetime="},
+        {"[Authorization]", "[Keys]\nRenew=never\n[Authorization]",
+         "23: Renew=never: expected is yes or no"},
         {"[Authorization]", "[Keys]\nSealCredential=nowhere\n[Authorization]",
          "23: SealCredential=nowhere: the credential "},
         {"[Authorization]", "[Keys]\nSealCredential=bind-password\n[Authorization]",
@@ -423,7 +425,8 @@ static void each_domain_has_its_own_account_base_and_controllers(void **state) {
 static void keys_have_a_life_and_a_seal_where_one_is_given(void **state) {
     _cleanup_(config_freep) config *plain = NULL, *sealed = NULL;
     _cleanup_free_ char *text = with("[Authorization]", "[Keys]\nLifetime=52w\nRollAfter=36h\n"
-                                                        "Grace=90min\n[Authorization]");
+                                                        "Grace=90min\nRenew=no\n"
+                                                        "[Authorization]");
     _cleanup_free_ char *why = NULL;
 
     (void) state;
@@ -432,6 +435,7 @@ static void keys_have_a_life_and_a_seal_where_one_is_given(void **state) {
     assert_int_equal(plain->keys_lifetime, 180 * USEC_PER_DAY);
     assert_int_equal(plain->keys_roll_after, 150 * USEC_PER_DAY);
     assert_int_equal(plain->keys_grace, 30 * USEC_PER_DAY);
+    assert_false(plain->keys_renewed_elsewhere);
     assert_null(plain->keys_seal);
 
     write_file("state-key", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n");
@@ -439,6 +443,7 @@ static void keys_have_a_life_and_a_seal_where_one_is_given(void **state) {
     assert_int_equal(sealed->keys_lifetime, 364 * USEC_PER_DAY);
     assert_int_equal(sealed->keys_roll_after, 36 * USEC_PER_HOUR);
     assert_int_equal(sealed->keys_grace, 90 * USEC_PER_MINUTE);
+    assert_true(sealed->keys_renewed_elsewhere);
     assert_string_equal(secret_data(sealed->keys_seal), "0123456789abcdef0123456789abcdef");
 }
 

@@ -646,6 +646,265 @@ static void sealed_keys_that_were_changed_are_refused(void **state) {
     assert_non_null(strstr(why, "it is neither JSON nor sealed by the agent"));
 }
 
+/* ---- Shared by the agents of one hybrid connection ------------------------------------------- */
+
+static secret *export_of(const agent_keys_options *options) {
+    _cleanup_free_ char *why = NULL;
+    secret *text = NULL;
+
+    if (agent_keys_export(options, &text, &why) < 0)
+        fail_msg("%s", why);
+    return text;
+}
+
+static secret *secret_of(const char *text) {
+    secret *s = NULL;
+
+    assert_int_equal(secret_new(text, strlen(text), &s), 0);
+    return s;
+}
+
+static agent_keys *import_at(const agent_keys_options *options, const secret *text, usec_t now) {
+    _cleanup_free_ char *why = NULL;
+    agent_keys *keys = NULL;
+    int r = agent_keys_import(options, text, now, &keys, &why);
+
+    if (r < 0)
+        fail_msg("%s", why);
+    return keys;
+}
+
+/* Looks that it is refused, and that the file stays as it was. */
+static void assert_not_imported(const agent_keys_options *options, const secret *text, usec_t now,
+                                int expected, const char *expected_why) {
+    _cleanup_(secret_freep) secret *before = NULL, *after = NULL;
+    _cleanup_free_ char *why = NULL;
+    agent_keys *keys = NULL;
+
+    assert_int_equal(file_read(options->path, 1 << 20, &before), 0);
+    assert_int_equal(agent_keys_import(options, text, now, &keys, &why), expected);
+    assert_non_null(why);
+    if (!strstr(why, expected_why))
+        fail_msg("%s", why);
+    assert_int_equal(file_read(options->path, 1 << 20, &after), 0);
+    assert_true(secret_equal(before, after));
+}
+
+static void imported_keys_become_the_current_ones_and_those_of_before_open_still(void **state) {
+    _cleanup_free_ char *path = scratch_path("giver.json"), *other = scratch_path("taker.json");
+    const agent_keys_options giver = options_for(path), taker = options_for(other);
+    _cleanup_(agent_keys_freep) agent_keys *theirs = open_keys_at(&giver, START),
+                                           *own = open_keys_at(&taker, START), *shared = NULL,
+                                           *later = NULL;
+    _cleanup_(secret_freep) secret *text = export_of(&giver);
+    _cleanup_free_ char *their_enc = first(theirs, "enc"), *their_sig = first(theirs, "sig"),
+                        *own_enc = first(own, "enc"), *to_them = seal_to(theirs, their_enc),
+                        *to_us = seal_to(own, own_enc), *kid = NULL, *sig = NULL;
+    struct stat st;
+
+    (void) state;
+
+    shared = import_at(&taker, text, DAY(1));
+    kid = first(shared, "enc");
+    sig = first(shared, "sig");
+    assert_string_equal(kid, their_enc);
+    assert_string_equal(sig, their_sig);
+    assert_opens(shared, to_them, DAY(1), NULL);
+    assert_opens(shared, to_us, DAY(1), NULL);
+    assert_opens(shared, to_us, DAY(31) - 1, NULL);
+    assert_opens(shared, to_us, DAY(31), "the header's kid is that of a key which has ended");
+    assert_int_equal(stat(other, &st), 0);
+    assert_int_equal(st.st_mode & 07777U, 0600);
+
+    later = open_keys_at(&taker, DAY(31));
+    assert_true(json_equal(agent_keys_public(later), agent_keys_public(theirs)));
+}
+
+/* A receipt names the key of the agent that was exported, whoever signs. */
+static void imported_keys_sign_as_the_other_agent_does(void **state) {
+    _cleanup_free_ char *path = scratch_path("signer.json"), *other = scratch_path("other.json");
+    const agent_keys_options giver = options_for(path), taker = options_for(other);
+    _cleanup_(agent_keys_freep) agent_keys *theirs = open_keys_at(&giver, START),
+                                           *own = open_keys_at(&taker, START), *shared = NULL;
+    _cleanup_(secret_freep) secret *text = export_of(&giver);
+    _cleanup_free_ char *receipt = NULL, *jwks = json_to_text(agent_keys_public(theirs));
+    receipt_info told = {0};
+    const char *why = NULL;
+
+    (void) state;
+
+    shared = import_at(&taker, text, START);
+    assert_int_equal(agent_keys_sign(shared, NULL, START, "{}", 2, &receipt), 0);
+    assert_int_equal(receipt_verify(receipt, "{}", 2, jwks, strlen(jwks), &told, &why), 0);
+    receipt_info_done(&told);
+}
+
+static void the_same_keys_a_second_time_change_nothing(void **state) {
+    _cleanup_free_ char *path = scratch_path("giver2.json"), *other = scratch_path("taker2.json");
+    const agent_keys_options giver = options_for(path), taker = options_for(other);
+    _cleanup_(agent_keys_freep) agent_keys *theirs = open_keys_at(&giver, START),
+                                           *own = open_keys_at(&taker, START), *once = NULL,
+                                           *twice = NULL, *back = NULL;
+    _cleanup_(secret_freep) secret *text = export_of(&giver), *shared = NULL;
+    struct stat before, after;
+
+    (void) state;
+
+    once = import_at(&taker, text, DAY(1));
+    assert_int_equal(stat(other, &before), 0);
+    twice = import_at(&taker, text, DAY(2));
+    assert_int_equal(stat(other, &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+    assert_true(json_equal(agent_keys_public(once), agent_keys_public(twice)));
+
+    /* And the other way round: the one that gave them away learns of the other's old ones. */
+    shared = export_of(&taker);
+    back = import_at(&giver, shared, DAY(2));
+    assert_true(json_equal(agent_keys_public(back), agent_keys_public(twice)));
+}
+
+static void keys_that_were_replaced_at_the_other_agent_come_along(void **state) {
+    _cleanup_free_ char *path = scratch_path("giver3.json"), *other = scratch_path("taker3.json"),
+                        *why = NULL;
+    const agent_keys_options giver = options_for(path), taker = options_for(other);
+    _cleanup_(agent_keys_freep) agent_keys *made = open_keys_at(&giver, START), *rotated = NULL,
+                                           *shared = NULL, *again = NULL;
+    _cleanup_free_ char *old = first(made, "enc"), *jwe = seal_to(made, old);
+    _cleanup_(secret_freep) secret *before = export_of(&giver), *after = NULL;
+
+    (void) state;
+
+    assert_int_equal(agent_keys_rotate(&giver, DAY(1), &rotated, &why), 0);
+    after = export_of(&giver);
+
+    /* To an agent that has no keys yet. */
+    shared = import_at(&taker, after, DAY(1));
+    assert_true(json_equal(agent_keys_public(shared), agent_keys_public(rotated)));
+    assert_opens(shared, jwe, DAY(31) - 1, NULL);
+    assert_opens(shared, jwe, DAY(31), "the header's kid is that of a key which has ended");
+
+    /* And to one that has those of before, as at every renewal. */
+    (void) agent_keys_free(TAKE_PTR(shared));
+    assert_int_equal(remove(other), 0);
+    shared = import_at(&taker, before, DAY(1));
+    again = import_at(&taker, after, DAY(1));
+    assert_true(json_equal(agent_keys_public(again), agent_keys_public(rotated)));
+}
+
+static void sealed_keys_are_shared_by_agents_with_the_same_seal_alone(void **state) {
+    _cleanup_free_ char *path = scratch_path("giver4.json"), *other = scratch_path("taker4.json");
+    agent_keys_options giver = options_for(path), taker = options_for(other);
+    _cleanup_(secret_freep) secret *seal = seal_of(SEAL), *wrong = seal_of("x" SEAL), *text = NULL,
+                                   *line = NULL;
+    _cleanup_(agent_keys_freep) agent_keys *theirs = NULL, *own = open_keys_at(&taker, START),
+                                           *shared = NULL;
+    _cleanup_free_ char *ended = NULL, *file = NULL, *kid = NULL, *jwe = NULL;
+
+    (void) state;
+
+    giver.seal = seal;
+    theirs = open_keys_at(&giver, START);
+    text = export_of(&giver);
+    assert_null(strstr(secret_data(text), "\"d\""));
+
+    assert_not_imported(&taker, text, START, -ENOKEY,
+                        "these keys are sealed, and this agent is given no credential");
+    taker.seal = wrong;
+    assert_not_imported(&taker, text, START, -EKEYREJECTED,
+                        "these keys were sealed with another credential than the one that this "
+                        "agent is given");
+
+    /* As it comes through a shell. */
+    ended = format("%s\n", secret_data(text));
+    line = secret_of(ended);
+    taker.seal = seal;
+    shared = import_at(&taker, line, START);
+    kid = first(theirs, "enc");
+    jwe = seal_to(theirs, kid);
+    assert_opens(shared, jwe, START, NULL);
+    file = command("cat taker4.json");
+    assert_null(strstr(file, "\"d\""));
+}
+
+static void what_are_no_keys_of_an_agent_is_not_imported(void **state) {
+    _cleanup_free_ char *path = scratch_path("giver5.json"), *other = scratch_path("taker5.json");
+    agent_keys_options giver = options_for(path), taker = options_for(other);
+    _cleanup_(agent_keys_freep) agent_keys *theirs = open_keys_at(&giver, START),
+                                           *own = open_keys_at(&taker, START), *sealed_keys = NULL;
+    _cleanup_(secret_freep) secret *seal = seal_of(SEAL), *clear = export_of(&giver),
+                                   *sealed = NULL, *cut = NULL, *cut_sealed = NULL, *public = NULL,
+                                   *empty = NULL, *deep = NULL, *half = NULL;
+    _cleanup_free_ char *jwks = json_to_text(agent_keys_public(theirs)),
+                        *text = strdup(secret_data(clear)), *brackets = format("%040d", 0);
+
+    (void) state;
+
+    giver.seal = seal;
+    sealed_keys = open_keys_at(&giver, START);
+    sealed = export_of(&giver);
+
+    assert_int_equal(secret_new(secret_data(clear), secret_size(clear) / 2, &cut), 0);
+    assert_not_imported(&taker, cut, START, -EBADMSG, "it ends in the middle");
+    assert_int_equal(secret_new(secret_data(sealed), secret_size(sealed) - 1, &cut_sealed), 0);
+    taker.seal = seal;
+    assert_not_imported(&taker, cut_sealed, START, -EBADMSG, "or its end is missing");
+
+    public = secret_of(jwks);
+    assert_not_imported(&taker, public, START, -EBADMSG,
+                        "these keys are public only: export them with --private");
+    empty = secret_of("\n");
+    assert_not_imported(&taker, empty, START, -EBADMSG, "there is nothing in it");
+    memset(brackets, '[', strlen(brackets));
+    deep = secret_of(brackets);
+    assert_not_imported(&taker, deep, START, -EBADMSG, "nothing was imported: ");
+    replace(&text, "\"d\"", "\"e\"");
+    half = secret_of(text);
+    assert_not_imported(&taker, half, START, -EBADMSG, "a key is not whole");
+
+    assert_not_imported(&taker, clear, DAY(180), -EKEYEXPIRED, "these keys have ended");
+    assert_not_imported(&taker, clear, START - 2 * USEC_PER_DAY, -EBADMSG,
+                        "a key was made in the future");
+}
+
+static void keys_that_are_renewed_elsewhere_are_not_replaced_here(void **state) {
+    _cleanup_free_ char *path = scratch_path("giver6.json"), *other = scratch_path("taker6.json"),
+                        *why = NULL;
+    const agent_keys_options giver = options_for(path);
+    agent_keys_options taker = options_for(other);
+    _cleanup_(agent_keys_freep) agent_keys *theirs = open_keys_at(&giver, START), *shared = NULL,
+                                           *due = NULL, *renewed = NULL, *taken = NULL;
+    _cleanup_(secret_freep) secret *text = export_of(&giver), *fresh = NULL;
+
+    (void) state;
+
+    taker.renewed_elsewhere = true;
+    shared = import_at(&taker, text, START);
+
+    assert_int_equal(agent_keys_tend(&taker, DAY(150), &due, &why), 0);
+    assert_string_equal(why, "another agent renews them (Renew=no), and its new ones have not been "
+                             "imported");
+    assert_true(json_equal(agent_keys_public(due), agent_keys_public(theirs)));
+
+    renewed = open_keys_at(&giver, DAY(150));
+    fresh = export_of(&giver);
+    (void) agent_keys_free(import_at(&taker, fresh, DAY(150)));
+    taken = open_keys_at(&taker, DAY(150));
+    assert_true(json_equal(agent_keys_public(taken), agent_keys_public(renewed)));
+}
+
+/* An agent has to start with something. */
+static void the_first_keys_are_made_here_all_the_same(void **state) {
+    _cleanup_free_ char *path = scratch_path("taker7.json");
+    agent_keys_options options = options_for(path);
+    _cleanup_(agent_keys_freep) agent_keys *keys = NULL;
+
+    (void) state;
+
+    options.renewed_elsewhere = true;
+    keys = open_keys_at(&options, START);
+    assert_int_equal(agent_keys_count(keys), 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(first_start_makes_keys_for_the_agent_alone),
@@ -673,6 +932,14 @@ int main(void) {
         cmocka_unit_test(keys_are_sealed_as_soon_as_there_is_a_seal),
         cmocka_unit_test(sealed_keys_are_not_opened_by_another_host),
         cmocka_unit_test(sealed_keys_that_were_changed_are_refused),
+        cmocka_unit_test(imported_keys_become_the_current_ones_and_those_of_before_open_still),
+        cmocka_unit_test(imported_keys_sign_as_the_other_agent_does),
+        cmocka_unit_test(the_same_keys_a_second_time_change_nothing),
+        cmocka_unit_test(keys_that_were_replaced_at_the_other_agent_come_along),
+        cmocka_unit_test(sealed_keys_are_shared_by_agents_with_the_same_seal_alone),
+        cmocka_unit_test(what_are_no_keys_of_an_agent_is_not_imported),
+        cmocka_unit_test(keys_that_are_renewed_elsewhere_are_not_replaced_here),
+        cmocka_unit_test(the_first_keys_are_made_here_all_the_same),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
