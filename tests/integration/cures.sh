@@ -270,7 +270,7 @@ keys_have_expired() {
     types 1
     types 2
     say '$ rm /var/lib/writeback/somebodys-file' && rm /var/lib/writeback/somebodys-file
-    step 'Replace them by hand'
+    step 'replace them by hand'
     types 1
     well_again
     systemctl stop writebackd
