@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of the service share: service.c (its life), service_rooms.c (builds the rooms and
+ * tears them down), service_news.c (passes on what they tell), service_drain.c (reload and stop).
+ */
+
+#include "agent/api.h"
+#include "agent/clock_watch.h"
+#include "agent/host.h"
+#include "agent/key_keeper.h"
+#include "agent/service.h"
+
+typedef struct service_relay {
+    service *service;
+    relay *relay;
+} service_relay;
+
+typedef struct service_issuer {
+    service *service;
+    const char *name;
+} service_issuer;
+
+typedef enum service_wish {
+    WISH_RUN,
+    WISH_RELOAD, /* as soon as nothing is under way */
+    WISH_STOP,
+} service_wish;
+
+/* What is built from a configuration, and torn down with it. */
+typedef struct rooms {
+    config *config;
+    char host[HOST_ID_MAX]; /* "" where it is not known */
+    char *keys_path;
+    agent_keys_options keys_options;
+    agent_keys *keys;
+    key_keeper *key_keeper;
+    identities *identities;
+    service_relay *relays;
+    directory **directories;
+    issuer **issuers;
+    service_issuer *issuer_names;
+    ledger *ledger;
+    operations *operations;
+    api api;
+    reporter *reporter; /* NULL: no reports are configured */
+    graph *graph;       /* NULL: Microsoft Graph is not configured */
+} rooms;
+
+struct service {
+    sd_event *event;
+    const char *path;
+    curl_glue *glue;
+    health *health;
+    clock_watch *clock_watch;
+    rooms rooms;
+    service_wish wish;
+    config *next_config; /* of a reload */
+    usec_t drain_end;    /* CLOCK_MONOTONIC; what is not answered by then never will be */
+    bool relays_stopped; /* all is answered: they only say goodbye */
+    sd_event_source *drain_timer;
+    sd_event_source
+        *settled; /* leaves the stack of whoever answered last before rooms are torn down */
+};
+
+/* ---- service_rooms.c ------------------------------------------------------------------------- */
+
+/* Takes `c` over. What was opened before a failure is torn down by the caller. Blocks for the disk.
+ * Logs what fails. Returns 0 or negative errno. */
+int service_build(service *s, config *c);
+
+/* Nothing is left of the rooms and their configuration, nor of their components in health. */
+void service_tear_down(service *s);
+
+/* ---- service_news.c -------------------------------------------------------------------------- */
+
+/* STATUS= of sd_notify(3). */
+void service_tell_systemd(service *s);
+
+/* Tells health, the reporter and systemd of a component: `prefix`, or "prefix:name". */
+void service_report(service *s, health_component_type type, const char *prefix, const char *name,
+                    const char *instance, health_status status, const char *output, usec_t latency,
+                    usec_t not_after);
+void service_forget(service *s, const char *prefix, const char *name, const char *instance);
+
+/* For the rooms to call; userdata is the service, of a relay and an issuer its slot above. */
+void service_on_relay_state(const relay_status *status, void *userdata);
+void service_on_directory_state(directory *d, void *userdata);
+void service_on_issuer_state(const issuer_status *status, void *userdata);
+void service_on_ledger_health(int r, const char *why, void *userdata);
+void service_on_keys_state(const key_keeper_status *status, void *userdata);
+void service_on_clock_state(clock_state state, const char *why, const clock_witness *witnesses,
+                            size_t n, void *userdata);
+void service_on_graph_state(const graph_status *status, void *userdata);
+
+/* ---- service_drain.c ------------------------------------------------------------------------- */
+
+/* Something that a drain may wait for has ended; `userdata` is the service. */
+void service_on_idle(void *userdata);
+
+/* Of the two sources of the service. */
+int service_on_settled(sd_event_source *source, void *userdata);
+int service_on_drain_timer(sd_event_source *source, uint64_t usec, void *userdata);
