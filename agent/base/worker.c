@@ -243,6 +243,9 @@ worker *worker_abandon(worker *w) {
         w->abandoned = true;
         unlink_worker(w);
         (void) pthread_detach(w->thread);
+    } else {
+        /* Or it took what waits before worker_free() said so, and would be waited for. */
+        w->stopping = true;
     }
     (void) pthread_mutex_unlock(&w->lock);
 
