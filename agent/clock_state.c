@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/clock_state.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "agent/base/clock.h"
 
 /* More are not compared; a domain has 64 controllers at most. */
 #define VOTES_MAX 64
@@ -99,17 +100,8 @@ clock_state clock_judge(const clock_witness *witnesses, size_t n) {
 
 /* ---- For people ------------------------------------------------------------------------------ */
 
-static void put_span(FILE *f, int64_t span) {
-    usec_t length = (usec_t) llabs(span);
-
-    if (length < 2 * USEC_PER_MINUTE)
-        fprintf(f, "%" PRIu64 " s", length / USEC_PER_SEC);
-    else if (length < 2 * USEC_PER_HOUR)
-        fprintf(f, "%" PRIu64 " min", length / USEC_PER_MINUTE);
-    else if (length < 2 * USEC_PER_DAY)
-        fprintf(f, "%" PRIu64 " h", length / USEC_PER_HOUR);
-    else
-        fprintf(f, "%" PRIu64 " days", length / USEC_PER_DAY);
+static const char *describe(int64_t ahead, char buffer[static USEC_TEXT_MAX]) {
+    return usec_describe((usec_t) llabs(ahead), buffer);
 }
 
 static bool differs(const clock_witness *w) {
@@ -156,21 +148,23 @@ static void put_names(FILE *f, const clock_witness *witnesses, size_t n,
 }
 
 static void put_host(FILE *f, int64_t ahead, const clock_witness *witnesses, size_t n) {
-    fputs("this host's clock is ", f);
-    put_span(f, ahead);
-    fprintf(f, " %s those of ", ahead > 0 ? "ahead of" : "behind");
+    char span[USEC_TEXT_MAX];
+
+    fprintf(f, "this host's clock is %s %s those of ", describe(ahead, span),
+            ahead > 0 ? "ahead of" : "behind");
     put_names(f, witnesses, n, ahead > 0 ? is_behind_host : is_ahead_of_host);
 }
 
 static void put_peers(FILE *f, const clock_witness *witnesses, size_t n) {
+    char span[USEC_TEXT_MAX];
     size_t shown = 0, agreeing = count(witnesses, n, agrees), differing = n - agreeing;
 
     for (size_t i = 0; i < n && shown < NAMES_SHOWN; i++) {
         if (!differs(&witnesses[i]))
             continue;
-        fprintf(f, "%sthe clock of %s is ", shown++ > 0 ? ", " : "", witnesses[i].name);
-        put_span(f, witnesses[i].ahead);
-        fprintf(f, " %s this host's", witnesses[i].ahead > 0 ? "behind" : "ahead of");
+        fprintf(f, "%sthe clock of %s is %s %s this host's", shown++ > 0 ? ", " : "",
+                witnesses[i].name, describe(witnesses[i].ahead, span),
+                witnesses[i].ahead > 0 ? "behind" : "ahead of");
     }
     fputs("; ", f);
     if (agreeing > 0) {

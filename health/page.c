@@ -40,17 +40,6 @@ static void put(FILE *f, const char *text) {
         }
 }
 
-static void put_age(FILE *f, usec_t age) {
-    if (age < 2 * USEC_PER_MINUTE)
-        fprintf(f, "%" PRIu64 " s", age / USEC_PER_SEC);
-    else if (age < 2 * USEC_PER_HOUR)
-        fprintf(f, "%" PRIu64 " min", age / USEC_PER_MINUTE);
-    else if (age < 2 * USEC_PER_DAY)
-        fprintf(f, "%" PRIu64 " h", age / USEC_PER_HOUR);
-    else
-        fprintf(f, "%" PRIu64 " days", age / USEC_PER_DAY);
-}
-
 /* "2026-11-23 14:03:22" in UTC; the day is left out where it is today's. */
 static void put_time(FILE *f, usec_t when, usec_t now) {
     char date[RFC3339_MAX], today[RFC3339_MAX];
@@ -66,11 +55,12 @@ static void put_time(FILE *f, usec_t when, usec_t now) {
 }
 
 static void put_since(FILE *f, usec_t since, usec_t now) {
+    char age[USEC_TEXT_MAX];
+
     fputs("since ", f);
     put_time(f, since, now);
-    fputs(" <span class=\"faint\">(", f);
-    put_age(f, now > since ? now - since : 0);
-    fputs(")</span>", f);
+    fprintf(f, " <span class=\"faint\">(%s)</span>",
+            usec_describe(now > since ? now - since : 0, age));
 }
 
 static void put_duration(FILE *f, usec_t duration) {

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* A hundred years; so that sums of spans and dates stay far from overflow. */
@@ -57,6 +58,23 @@ int usec_parse(const char *text, usec_t *ret) {
         return 0;
     }
     return -EINVAL;
+}
+
+const char *usec_describe(usec_t span, char buffer[static USEC_TEXT_MAX]) {
+    static const struct {
+        const char *name;
+        usec_t length;
+    } units[] = {{"s", USEC_PER_SEC},
+                 {"min", USEC_PER_MINUTE},
+                 {"h", USEC_PER_HOUR},
+                 {"days", USEC_PER_DAY}};
+    size_t i = 0;
+
+    while (i + 1 < ELEMENTSOF(units) && span >= 2 * units[i + 1].length)
+        i++;
+    (void) snprintf(buffer, USEC_TEXT_MAX, "%llu %s", (unsigned long long) (span / units[i].length),
+                    units[i].name);
+    return buffer;
 }
 
 const char *rfc3339_utc(usec_t realtime, char buffer[static RFC3339_MAX]) {

@@ -16,6 +16,12 @@ usec_t now_boottime(void);
  * min, h, d or w. Returns 0, or -EINVAL where it is none or is longer than a hundred years. */
 int usec_parse(const char *text, usec_t *ret);
 
+#define USEC_TEXT_MAX 32
+
+/* A span of time for people, in its largest unit of which there are two: "119 s", "2 min", "47 h",
+ * "3 days". Returns `buffer`. */
+const char *usec_describe(usec_t span, char buffer[static USEC_TEXT_MAX]);
+
 /* Long enough for "2026-11-23T14:00:00.123456Z" and a NUL. */
 #define RFC3339_MAX 32
 

@@ -149,6 +149,28 @@ static void dates_in_utc_are_read_and_nothing_else(void **state) {
             fail_msg("'%s' was read", wrong[i]);
 }
 
+static void spans_are_told_in_their_largest_unit_of_which_there_are_two(void **state) {
+    static const struct {
+        usec_t span;
+        const char *text;
+    } cases[] = {
+        {0, "0 s"},
+        {2 * USEC_PER_MINUTE - 1, "119 s"},
+        {2 * USEC_PER_MINUTE, "2 min"},
+        {2 * USEC_PER_HOUR - 1, "119 min"},
+        {2 * USEC_PER_HOUR, "2 h"},
+        {2 * USEC_PER_DAY - 1, "47 h"},
+        {2 * USEC_PER_DAY, "2 days"},
+        {400 * USEC_PER_DAY, "400 days"},
+    };
+    char buffer[USEC_TEXT_MAX];
+
+    (void) state;
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+        assert_string_equal(usec_describe(cases[i].span, buffer), cases[i].text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(this_host_is_wrong_where_most_say_so),
@@ -158,6 +180,7 @@ int main(void) {
         cmocka_unit_test(without_witnesses_nothing_is_known),
         cmocka_unit_test(a_clock_that_is_set_later_is_noticed_from_an_old_reading),
         cmocka_unit_test(dates_in_utc_are_read_and_nothing_else),
+        cmocka_unit_test(spans_are_told_in_their_largest_unit_of_which_there_are_two),
     };
 
     return cmocka_run_group_tests_name("clock", tests, NULL, NULL);
