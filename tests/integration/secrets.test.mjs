@@ -14,6 +14,7 @@ import { dirname } from 'node:path';
 
 import { Client } from '../lab/cloud/client.mjs';
 import { jose } from '../lab/cloud/packages.mjs';
+import { flipped } from './damage.mjs';
 
 const { env } = process;
 const PID = Number(env.WRITEBACK_LAB_AGENT_PID);
@@ -74,7 +75,6 @@ async function watchForGraph() {
 
 let users = 0;
 const anyUser = () => `user${String(++users).padStart(4, '0')}@corp.example`;
-const flipped = (text, at) => text.slice(0, at) + (text[at] === 'A' ? 'B' : 'A') + text.slice(at + 1);
 
 async function reset(password, { claims = PASSWORD_ADMINISTRATOR, query, ...more } = {}) {
   return client.payload({
