@@ -95,7 +95,7 @@ test('the keys are public and no more than that', async () => {
     assert.deepEqual(Object.keys(key).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
 });
 
-test('a reset lands in the directory within a second', async () => {
+test('a reset lands in the directory', async () => {
   const password = newPassword();
   const answer = await client.ask(reset(upn('alice'), password), PASSWORD_ADMINISTRATOR);
   assert.equal(answer.status, 200, JSON.stringify(answer.json));

@@ -112,13 +112,13 @@ test('a KDC that does not answer holds up neither health nor the end', async (t)
   const slowest = await slowestHealth(entry);
   assert.match(await entry, /gives no Kerberos ticket: its KDC \(TCP port 88\) does not answer/);
   // A loop that waits would take the ten seconds until the KDC is given up.
-  assert.ok(slowest < 1000, `health took ${slowest} ms`);
+  assert.ok(slowest < 5000, `health took ${slowest} ms`);
 
   // While it waits for the next try's ticket.
   const before = asked;
   for (const end = Date.now() + 20_000; asked === before && Date.now() < end; await sleep(20));
   assert.ok(asked > before);
-  assert.ok(await agent.stop() < 3000);
+  assert.ok(await agent.stop() < 8000);
 });
 
 test('as soon as the KDC is back, the agent is', async (t) => {

