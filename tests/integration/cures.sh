@@ -85,8 +85,9 @@ edits() { say "(edits $CONFIG: $1)" && sed -i "$1" "$CONFIG"; }
 # The domain controller's own commands.
 provide_controller_commands() {
     local name
+    export true='$true' false='$false' # PowerShell's
     cp "$HERE/dc-command.py" "$SCRATCH/tree/lab/"
-    for name in dsacls Set-ADUser Set-ADObject Get-ADObject Enable-ADAccount Clear-ADAccountExpiration; do
+    for name in dsacls Set-ADUser Set-ADObject Get-ADObject Enable-ADAccount Clear-ADAccountExpiration Unlock-ADAccount; do
         cat >"/usr/bin/$name" <<COMMAND
 #!/bin/bash
 . $HERE/container.sh
@@ -101,11 +102,11 @@ as_administrator() {
     LDAPTLS_CACERT=/etc/writeback/ca.pem ldapmodify -x -H "ldaps://$WRITEBACK_LAB_DC" -D "$WRITEBACK_LAB_ADMIN_DN" \
         -w "$WRITEBACK_LAB_ADMIN_PASSWORD" >/dev/null
 }
-control_of_agent() { # userAccountControl
+agent_gets() { # ATTRIBUTE: VALUE
     as_administrator <<<"dn: $WRITEBACK_LAB_SERVICE_DN
 changetype: modify
-replace: userAccountControl
-userAccountControl: $1"
+replace: ${1%%:*}
+$1"
 }
 
 restart() { systemctl reset-failed writebackd 2>/dev/null || true; systemctl restart writebackd; }
@@ -424,28 +425,48 @@ bind_password_is_wrong() {
     types 1 "s/ -W$/ -y <(printf %s '$password')/"
     well_again
 }
-account_is() { # WHAT
+# account_is CODE WORDS STEP NUMBER: what it reads, and the command that it types in PowerShell.
+account_is() {
     restart
     reads 35034
-    grep "$1" /tmp/entry >/dev/null
-    step 'mend the account in the directory'
+    grep "$2" /tmp/entry | grep "$1" >/dev/null
+    step "$3"
+    types "$4" 's/NAME/svc-writeback/'
+    step 'Once the account is mended'
+    types 1
+    well_again
 }
 account_is_disabled() {
-    control_of_agent 66050
-    account_is 533
-    say '$ Enable-ADAccount svc-writeback' && Enable-ADAccount svc-writeback
-    types 1
-    well_again
+    agent_gets 'userAccountControl: 66050'
+    account_is 533 'is disabled' 'Disabled (533)' 1
 }
 account_has_expired() {
-    as_administrator <<<"dn: $WRITEBACK_LAB_SERVICE_DN
-changetype: modify
-replace: accountExpires
-accountExpires: 129000000000000000"
-    account_is 701
-    say '$ Clear-ADAccountExpiration svc-writeback' && Clear-ADAccountExpiration svc-writeback
-    types 1
-    well_again
+    agent_gets 'accountExpires: 129000000000000000'
+    account_is 701 'has expired' 'expired (701)' 2
+}
+account_is_locked() {
+    local _
+    for _ in 1 2 3 4 5; do
+        ! LDAPTLS_CACERT=/etc/writeback/ca.pem ldapwhoami -x -H "ldaps://$WRITEBACK_LAB_DC" -D "$WRITEBACK_LAB_SERVICE_DN" \
+            -w 'somebody guesses' 2>/dev/null || return 1
+    done
+    account_is 775 'locked out' 'locked out (775)' 3
+}
+account_password_has_expired() {
+    agent_gets 'userAccountControl: 512'
+    outside_do 'in_tree samba-tool domain passwordsettings set --max-pwd-age=20 -H /lab/dc1/private/sam.ldb'
+    account_is 532 'has expired' 'Password expired (532)' 1
+    outside_do 'in_tree samba-tool domain passwordsettings set --max-pwd-age=42 -H /lab/dc1/private/sam.ldb'
+}
+account_must_change_its_password() {
+    agent_gets 'userAccountControl: 512'
+    agent_gets 'pwdLastSet: 0'
+    account_is 773 'must change' 'must be changed first (773)' 2
+    agent_gets 'userAccountControl: 66048'
+}
+account_may_not_sign_in_now() {
+    agent_gets "logonHours:: $(head -c 21 /dev/zero | base64)"
+    account_is 530 'at this hour' 'Not at this hour (530)' 1
 }
 rights_are_missing() {
     fails oscar
@@ -656,6 +677,10 @@ controller_has_expired          the controller's certificate has expired
 bind_password_is_wrong          the password of the agent's account is wrong
 account_is_disabled             the agent's account is disabled
 account_has_expired             the agent's account has expired
+account_is_locked               the agent's account is locked out
+account_password_has_expired    the password of the agent's account has expired
+account_must_change_its_password    the agent's account must change its password
+account_may_not_sign_in_now     the agent's account may not sign in at this hour
 rights_are_missing              the agent's account lacks its rights on a user
 administrator_is_none_any_more  a user was an administrator once
 password_cannot_be_unexpired    the agent's account may not unexpire passwords

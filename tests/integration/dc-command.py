@@ -13,6 +13,7 @@ import sys
 import ldb
 from samba.auth import system_session
 from samba.dcerpc import security
+from samba.dsdb import UF_DONT_EXPIRE_PASSWD
 from samba.ndr import ndr_unpack
 from samba.param import LoadParm
 from samba.samdb import SamDB
@@ -69,6 +70,20 @@ def replace(dn, attribute, values):
     sam.modify(change)
 
 
+def set_user(name, option, value):
+    """-Clear ATTRIBUTE, -PasswordNeverExpires $true, -ChangePasswordAtLogon $false."""
+    user = find(name)
+    if option == "-Clear":
+        replace(user.dn, value, [])
+    elif (option, value) == ("-PasswordNeverExpires", "$true"):
+        control = int(str(sam.search(user.dn, ldb.SCOPE_BASE, attrs=["userAccountControl"])[0]["userAccountControl"]))
+        replace(user.dn, "userAccountControl", [str(control | UF_DONT_EXPIRE_PASSWD)])
+    elif (option, value) == ("-ChangePasswordAtLogon", "$false"):
+        replace(user.dn, "pwdLastSet", ["-1"])
+    else:
+        sys.exit(f"Set-ADUser: {option} {value} is not known here")
+
+
 def get_objects(_, expression, *properties):
     for found in sam.search(sam.domain_dn(), ldb.SCOPE_SUBTREE, expression, ["whenCreated"]):
         print(f"DistinguishedName : {found.dn}\nwhenCreated       : {found['whenCreated']}\n")
@@ -76,11 +91,12 @@ def get_objects(_, expression, *properties):
 
 COMMANDS = {
     "dsacls": dsacls,
-    "Set-ADUser": lambda name, _, attribute: replace(find(name).dn, attribute, []),
+    "Set-ADUser": set_user,
     "Set-ADObject": lambda dn, _, attribute: replace(dn, attribute, []),
     "Get-ADObject": get_objects,
     "Clear-ADAccountExpiration": lambda name: replace(find(name).dn, "accountExpires", ["0"]),
     "sid-of": lambda name: print(sid_of(name)),  # not Windows's own
+    "Unlock-ADAccount": lambda name: replace(find(name).dn, "lockoutTime", ["0"]),
     "Enable-ADAccount": lambda name: sam.enable_account(f"(sAMAccountName={name})"),
 }
 
