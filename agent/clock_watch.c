@@ -182,7 +182,7 @@ void clock_watch_forget(clock_watch *w, const char *name) {
 
     peer_done(p);
     *p = w->peers[--w->n_peers];
-    if (!w->is_due)
-        arm(w, PATIENCE);
+    /* At a reload they go one by one and come back: those are to be judged together. */
+    arm(w, PATIENCE);
     w->is_due = true;
 }

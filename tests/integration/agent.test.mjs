@@ -491,6 +491,6 @@ test('no password and no token is in the log, the answers or the state directory
   for (const [place, text] of Object.entries(places)) {
     for (const password of passwords)
       assert.ok(!text.includes(password) && !text.includes(Buffer.from(password, 'utf16le').toString('latin1')), place);
-    assert.ok(!/eyJ[\w-]{20}/.test(text), `a token in the ${place}`);
+    assert.ok(!/eyJ[\w-]+\./.test(text), `a token in the ${place}`);
   }
 });

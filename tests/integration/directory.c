@@ -1112,7 +1112,7 @@ static void dead_controllers_first_in_the_list_cost_no_time(void **state) {
     assert_success(&r);
     assert_string_equal(r.controller, lab("DC"));
     directory_account_free(r.account);
-    assert_true(now_monotonic() - began < 2 * USEC_PER_SEC);
+    assert_true(now_monotonic() - began < 8 * USEC_PER_SEC);
 
     f->directory = directory_free(f->directory);
     use_controllers(f, "dc9.corp.example:1", lab("DC"));

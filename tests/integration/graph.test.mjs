@@ -251,10 +251,8 @@ test('other refusals are told as they are', async () => {
 
 test('nothing secret is in the log', async () => {
   const log = entries().map(({ text }) => text).join('');
-  for (const secret of ['graph.', 'eyJ', 'client_assertion', env.WRITEBACK_LAB_AGENT_CLIENT_SECRET]) {
-    const found = log.split(secret === 'graph.' ? /graph\.[\w-]{64}/ : secret).length - 1;
-    assert.equal(found, 0, secret);
-  }
+  for (const secret of [/graph\.[\w-]{64}/, /eyJ[\w-]+\./, 'client_assertion', env.WRITEBACK_LAB_AGENT_CLIENT_SECRET])
+    assert.equal(log.split(secret).length - 1, 0, String(secret));
 });
 
 // ---- The time --------------------------------------------------------------------------------------
@@ -278,7 +276,9 @@ test('this host’s clock agrees with relay, issuer, Graph and controller', asyn
 test('where most clocks say so, this host’s is wrong, and that explains what else fails', async () => {
   await control('clocks', { relay: 600, issuer: 600, graph: 600 });
   await look({});
-  const document = await clockIs('fail');
+  // Whoever is heard in time for a judging is named by it, and all are by the next.
+  const document = await until('not all clocks are named', ({ checks: { clock } }) => clock?.[0].status === 'fail' &&
+    ['relay:primary', 'issuer:entra', 'graph'].every((name) => clock[0].output.includes(name)));
   assert.match(document.checks.clock[0].output,
     /^this host's clock is \d+ min behind those of (?=.*relay:primary)(?=.*issuer:entra)(?=.*graph)\S+, \S+ and \S+$/);
   assert.deepEqual(document.blade.reasons.map(({ check }) => check), ['clock']);
@@ -293,12 +293,13 @@ test('where most clocks say so, this host’s is wrong, and that explains what e
 });
 
 test('a relay that refuses the agent tells its time all the same', async () => {
+  await look({});
+  await clockIs('pass');
   await control('clocks', { relay: 600, issuer: 600, graph: 600 });
   await control('relay', { cut: true });
   await look({});
-  const { checks } = await until('the relay’s clock is not heard', ({ checks: { clock } }) => /relay:primary/.test(clock?.[0].output));
-  assert.equal(checks.clock[0].status, 'fail');
-  assert.equal(checks['relay:primary'][0].causedBy, 'clock');
+  await until('the relay’s clock is not heard', ({ checks }) => checks.clock?.[0].status === 'fail' &&
+    /relay:primary/.test(checks.clock[0].output) && checks['relay:primary'][0].causedBy === 'clock');
 });
 
 test('one wrong clock accuses nobody but itself', async () => {

@@ -246,7 +246,8 @@ test('the running agent replaces its keys when they are due, and drops the old o
 });
 
 test('where another agent renews the keys, this one does not, and warns when they are due', async () => {
-  const kids = async () => (await client.keys()).keys.map(({ kid }) => kid);
+  // The two in use; whatever is in its grace from before may end meanwhile.
+  const kids = async () => (await client.keys()).keys.slice(0, 2).map(({ kid }) => kid);
   const state = async () => (await client.health()).json.checks.keys[0];
   const before = await kids();
   await configure('[Keys]\nRenew=no\nRollAfter=1s\nGrace=1s\nLifetime=1h\n');

@@ -211,11 +211,14 @@ two_labs_do_not_see_one_another() {
     check "two labs at once do not see one another"
 }
 
+# Those of labs, and not whatever else somebody mounts meanwhile.
+lab_mounts() { grep -e "${WRITEBACK_LAB_CACHE:-writeback}" -e "${TMPDIR:-/tmp}" /proc/self/mounts; }
+
 # However a lab ends, and whatever its command left running, its namespaces are empty afterwards.
 nothing_stays() {
     local how=$1 here lab mounts namespace
     here=$(mktemp -d)
-    mounts=$(</proc/self/mounts)
+    mounts=$(lab_mounts)
     TMPDIR=$here "$RUN" --no-agent bash -c '
         setsid sleep 1000 & disown
         readlink /proc/self/ns/net >"$0/namespace.new" && mv "$0/namespace.new" "$0/namespace"
@@ -228,7 +231,7 @@ nothing_stays() {
     namespace=$(<"$here/namespace")
     wait_until '[[ -z $(who_is_in "$namespace") ]]' || true
     expect "its processes" "" "$(who_is_in "$namespace")"
-    expect "mounts" "$mounts" "$(</proc/self/mounts)"
+    expect "mounts" "$mounts" "$(lab_mounts)"
     [[ $how == KILL ]] || expect "its folders" "" "$(find "$here" -mindepth 1 -maxdepth 1 -type d)"
     rm -rf --one-file-system "$here"
 }

@@ -112,6 +112,9 @@ class Socket extends EventEmitter {
     }
 }
 
+/** A port to be left and taken again: below those that go to whoever wants any. */
+export const PORT_TO_KEEP = 20_000 + process.pid % 10_000;
+
 export class FaultRelay extends EventEmitter {
     static async start(tls, port = 0) {
         const relay = new FaultRelay();

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Relay } from '../lab/cloud/relay.mjs';
 import { createSas } from '../lab/cloud/sas.mjs';
 import { Certificate, Echo } from './relay-echo.mjs';
-import { ENTITY, FaultRelay, KEY, KEY_NAME, acceptOf, checkToken, next } from './relay-faults.mjs';
+import { ENTITY, FaultRelay, KEY, KEY_NAME, PORT_TO_KEEP, acceptOf, checkToken, next } from './relay-faults.mjs';
 
 let certificate;
 
@@ -119,8 +119,9 @@ describe("on the lab's stand-in", suite, () => {
         assert.ok(answer.via);
     }));
 
-    test('a renewed token keeps the channel beyond the first one', () => withStandIn({ minimumTokenLife: 0, tokenGrace: 0 }, async (relay, echo, send) => {
-        /* A token's end is told in whole seconds; the first one's is within six, renewed after 4.5. */
+    test('a renewed token keeps the channel beyond the first one', () => withStandIn({ minimumTokenLife: 0, tokenGrace: 2 }, async (relay, echo, send) => {
+        // A token's end is told in whole seconds; the first one's is within six, and with the relay's grace within eight.
+        // The second renewal is after nine.
         await until(() => relay.status().renewals === 2);
         assert.equal((await send(Buffer.from('x'))).status, 200);
         assert.equal(relay.status().connects, 1);
@@ -195,7 +196,7 @@ describe('what a listener does', suite, () => {
 
     test('more than sixteen at once are handed over as too many', () => connected({}, async (relay, echo, channel) => {
         for (let i = 0; i < 18; i++)
-            channel.send(relay.request(`n${i}`, { headers: { 'X-Delay': '500' } }));
+            channel.send(relay.request(`n${i}`, { headers: { 'X-Delay': '3000' } }));
         const answers = await Promise.all(Array.from({ length: 18 }, (_, i) => channel.response(`n${i}`)));
         assert.deepEqual(answers.slice(0, 16).map((a) => a.statusCode), Array(16).fill(200));
         for (const answer of answers.slice(16)) {
@@ -206,7 +207,7 @@ describe('what a listener does', suite, () => {
     }));
 
     test('an answer whose channel is gone goes by rendezvous', () => connected({}, async (relay, echo, channel) => {
-        channel.send(relay.request('late_G1', { headers: { 'X-Delay': '300' }, fields: { body: true } }), Buffer.from('late'));
+        channel.send(relay.request('late_G1', { headers: { 'X-Delay': '2000' }, fields: { body: true } }), Buffer.from('late'));
         await echo.line((line) => line.id === 'late_G1');
         channel.raw.destroy();
         const [meeting] = await next(relay, 'meeting');
@@ -254,7 +255,7 @@ describe('what a listener does', suite, () => {
     }));
 
     test('it says goodbye when stopped, still answers, and comes back when started', () => connected({}, async (relay, echo, channel) => {
-        channel.send(relay.request('last_G1', { headers: { 'X-Delay': '300' }, fields: { body: true } }), Buffer.from('last'));
+        channel.send(relay.request('last_G1', { headers: { 'X-Delay': '2000' }, fields: { body: true } }), Buffer.from('last'));
         await echo.line((line) => line.id === 'last_G1');
         echo.process.kill('SIGUSR1');
         await echo.state('stopped');
@@ -375,7 +376,7 @@ describe('a relay that refuses', suite, () => {
     }));
 
     test('a relay that comes late is found', async () => {
-        const early = await FaultRelay.start(certificate.tls);
+        const early = await FaultRelay.start(certificate.tls, PORT_TO_KEEP);
         await early.stop();
         const echo = new Echo(early.connectionString, { ca: certificate.file });
         assert.equal((await echo.failure()).reason, `no connection to localhost:${early.port}: Connection refused`);
@@ -487,7 +488,7 @@ describe('a relay that talks nonsense', suite, () => {
     test('a sender that goes before its answer costs one entry', () => connected({}, async (relay, echo, channel) => {
         channel.ws.send(JSON.stringify({ request: { address: relay.address('p_G1') } }));
         const [meeting] = await next(relay, 'meeting');
-        meeting.send(relay.request('p_G1', { headers: { 'X-Delay': '300' } }));
+        meeting.send(relay.request('p_G1', { headers: { 'X-Delay': '2000' } }));
         await echo.line((line) => line.id === 'p_G1');
         meeting.ws.close(1001);
         await echo.logged(35036);

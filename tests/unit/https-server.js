@@ -16,7 +16,9 @@ const net = require('net');
 const readline = require('readline');
 
 const answers = new Map(), counts = new Map(), lasts = new Map(), sockets = new Set();
-let held = null, port = 0, proxyStatus = 200;
+let held = null, proxyStatus = 200;
+// It is left and taken again, so it is below those that go to whoever wants any.
+let port = 20_000 + process.pid % 10_000, isTaken = false;
 
 function answer(request, response) {
   const { status = 404, headers = {}, body = '', size } = answers.get(request.url) ?? {};
@@ -65,12 +67,16 @@ proxy.on('connect', (request, client) => {
 
 const say = (value) => process.stdout.write(JSON.stringify(value) + '\n');
 
-function listen() {
-  server.listen(port, '127.0.0.1', () => {
-    port = server.address().port;
-    say(port);
-  });
-}
+const listen = () => server.listen(port, '127.0.0.1');
+server.on('listening', () => {
+  isTaken = true;
+  say(port);
+});
+server.on('error', (error) => {
+  if (isTaken || error.code !== 'EADDRINUSE') throw error;
+  port++;
+  listen();
+});
 
 function obey(order) {
   if ('answer' in order) {

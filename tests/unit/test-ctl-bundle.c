@@ -91,7 +91,7 @@ static int teardown(void **state) {
 /* Where no agent answers. */
 static void bundle(ctl_run *r, const char *more) {
     _cleanup_free_ char *arguments =
-        format("bundle --health=%s/none --config=%s/writebackd.conf --since=2026-11-26 "
+        format("bundle --health=%s/none --config=%s/writebackd.conf --since=2026-11-25 "
                "--directory=%s/journal %s 2>&1",
                scratch(), scratch(), scratch(), more);
 

@@ -504,7 +504,7 @@ static void what_is_done_stays_done_though_the_rest_fails(void **state) {
         result r;
 
         double_get_script(f->first)->must_change = must_change[i];
-        r = reset_within(f, "Correct-Horse-4711", RESET_MUST_CHANGE, USEC_PER_SEC / 2);
+        r = reset_within(f, "Correct-Horse-4711", RESET_MUST_CHANGE, 2 * USEC_PER_SEC);
         assert_outcome(&r, OUTCOME_INVALID);
         assert_true(r.reply.must_change_failed);
         assert_false(r.reply.must_change);
