@@ -103,7 +103,7 @@ void health_count_request(health *h, const char *operation, outcome end, usec_t 
 char *health_digest(const health *h);
 
 /* A report to the cloud has ended. For writeback_reports_total and
- * writeback_report_last_success_timestamp_seconds, which are not there before. */
+ * writeback_report_last_success_timestamp_seconds; the latter is not there before. */
 void health_count_report(health *h, bool got_through);
 
 /* What Microsoft Graph says of the tenant. For writeback_sync_last_timestamp_seconds,

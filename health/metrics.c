@@ -259,17 +259,28 @@ static void put_request_count(FILE *f, const char *operation, const char *result
     fprintf(f, "} %" PRIu64 "\n", n);
 }
 
-/* The successes of each operation are there from the start, so that rates can be computed from the
- * first one on; refusals appear as they happen. */
+/* What the api answers before it is any operation's end; it is not counted. */
+static bool is_of_no_operation(outcome o) {
+    return o == OUTCOME_UNKNOWN_PATH || o == OUTCOME_METHOD_NOT_ALLOWED ||
+           o == OUTCOME_CONTENT_TOO_LARGE || o == OUTCOME_UNSUPPORTED_MEDIA_TYPE;
+}
+
+static bool is_refusal(outcome o) {
+    return outcome_get(o)->http >= 400 && !is_of_no_operation(o);
+}
+
+/* All of them from the start: a counter that appeared with its first request would not have grown
+ * by it, and no alert would see it. */
 static void put_requests(const page *p, const metrics *m) {
     FILE *f = p->f;
+
     put_family(p, "writeback_requests_total", "counter", "Requests answered, by how they ended.");
     for (metrics_operation operation = 0; operation < OPERATION_MAX_; operation++) {
         if (operation != OPERATION_OTHER)
             put_request_count(f, operation_names[operation], "succeeded", "",
                               metrics_succeeded(m, operation));
         for (outcome o = 0; o < OUTCOME_MAX_; o++)
-            if (m->requests[operation][o] > 0 && !outcome_is_success(o))
+            if (is_refusal(o))
                 put_request_count(f, operation_names[operation], metrics_result_name(o),
                                   outcome_get(o)->name, m->requests[operation][o]);
     }
@@ -307,14 +318,14 @@ static void put_durations(const page *p, const metrics *m) {
 }
 
 static void put_reports(const page *p, const metrics *m) {
-    if (m->reports_through == 0 && m->reports_failed == 0)
-        return;
-
     put_family(p, "writeback_reports_total", "counter", "Health reports to the cloud.");
     fprintf(p->f,
             "writeback_reports_total{outcome=\"succeeded\"} %" PRIu64 "\n"
             "writeback_reports_total{outcome=\"failed\"} %" PRIu64 "\n",
             m->reports_through, m->reports_failed);
+
+    if (m->reports_through == 0 && m->reports_failed == 0)
+        return;
     put_family(p, "writeback_report_last_success_timestamp_seconds", "gauge",
                "When a health report got through last; 0: none did.");
     fputs("writeback_report_last_success_timestamp_seconds ", p->f);

@@ -576,6 +576,35 @@ static void metrics_tell_requests_by_how_they_ended(void **state) {
     assert_sample(page, SECONDS("sum{operation=\"reset\"}"), "50.150000");
 }
 
+/* What came into being with its first request would not have grown by it, by Prometheus's
+ * reckoning. */
+static void metrics_of_what_has_not_happened_are_there_and_zero(void **state) {
+    _cleanup_free_ char *page = NULL;
+    health h = new_health();
+    unsigned n = 0;
+
+    (void) state;
+
+    page = metrics_page(&h, METRICS_TEXT);
+    assert_non_null(page);
+    assert_sample(page, REQUESTS("reset", "succeeded", ""), "0");
+    assert_sample(page, REQUESTS("reset", "refused", "ADPermissionsError"), "0");
+    assert_sample(page, REQUESTS("change", "refused", "ADUserIncorrectPassword"), "0");
+    assert_sample(page, REQUESTS("unlock", "failed", "ADNotReachable"), "0");
+    assert_sample(page, REQUESTS("check", "failed", "UnknownError"), "0");
+    assert_sample(page, REQUESTS("other", "refused", "DecryptionError"), "0");
+    assert_sample(page, REQUESTS("other", "refused", "AuthTokenError"), "0");
+    assert_sample(page, "writeback_reports_total{outcome=\"succeeded\"}", "0");
+    assert_sample(page, "writeback_reports_total{outcome=\"failed\"}", "0");
+
+    /* What is logged only ends no request, and the api's own refusals are none of an operation. */
+    assert_null(strstr(page, "\"ControllerUnusable\""));
+    assert_null(strstr(page, "\"NotFound\""));
+    for (const char *at = page; (at = strstr(at, "\nwriteback_requests_total{")); at++)
+        n++;
+    assert_in_range(n, 5, 200);
+}
+
 static void metrics_tell_relays_and_controllers(void **state) {
     _cleanup_free_ char *page = NULL;
     health h = new_health();
@@ -656,6 +685,7 @@ int main(void) {
         cmocka_unit_test(status_line_tells_the_day_in_one_line),
         cmocka_unit_test(a_failure_is_logged_once_however_long_it_lasts),
         cmocka_unit_test(metrics_tell_requests_by_how_they_ended),
+        cmocka_unit_test(metrics_of_what_has_not_happened_are_there_and_zero),
         cmocka_unit_test(metrics_tell_relays_and_controllers),
         cmocka_unit_test(metrics_tell_the_tenant_and_the_clocks_where_they_are_known),
     };
