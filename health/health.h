@@ -67,9 +67,9 @@ typedef struct health_config {
 int health_new(sd_event *event, const health_config *config, health **ret, char **ret_why);
 health *health_free(health *h);
 
-/* Tells a component's state; adds it where it is new. Since-when is kept here. A component that has
- * not been tried yet is told as HEALTH_UNKNOWN. Logs 31044 when the overall status becomes fail.
- * Returns 0 or -ENOMEM. */
+/* Tells a component's state, for writeback_component_status too; adds it where it is new.
+ * Since-when is kept here. A component that has not been tried yet is told as HEALTH_UNKNOWN. Logs
+ * 31044 when the overall status becomes fail. Returns 0 or -ENOMEM. */
 int health_report(health *h, const health_component *told);
 
 /* A component that is gone (a reload took it away). */

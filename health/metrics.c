@@ -131,6 +131,46 @@ static void put_controller(FILE *f, const char *name, const component *c) {
     fputs("} ", f);
 }
 
+/* One sample for each state that there is: 1 for the one that it is in, 0 for the others. */
+static void put_states(FILE *f, const char *name, const component *c, health_status is) {
+    static const char *const states[] = {
+        [HEALTH_PASS] = "pass",
+        [HEALTH_WARN] = "warn",
+        [HEALTH_FAIL] = "fail",
+        [HEALTH_UNKNOWN] = "unknown",
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(states); i++) {
+        fprintf(f, "%s{", name);
+        if (c) {
+            put_label(f, "component", c->name);
+            fputc(',', f);
+        }
+        if (c && *c->instance) {
+            put_label(f, "dc", c->instance);
+            fputc(',', f);
+        }
+        put_label(f, "status", states[i]);
+        fprintf(f, "} %d\n", i == (size_t) is);
+    }
+}
+
+/* The agent's own judgement, with its damping and its votes, so that no alert has to make another.
+ */
+static void put_status(const page *p, const health *h) {
+    put_family(p, "writeback_overall_status", "gauge",
+               "Whether the agent as a whole is in this state (1) or not (0).");
+    put_states(p->f, "writeback_overall_status", NULL, health_overall(h));
+
+    put_family(p, "writeback_component_status", "gauge",
+               "Whether this part of the agent is in this state (1) or not (0).");
+    for (size_t i = 0; i < h->components.n; i++) {
+        const component *c = h->components.items[i];
+
+        put_states(p->f, "writeback_component_status", c, c->status);
+    }
+}
+
 static bool is_usable(const component *c) {
     return c->status == HEALTH_PASS || c->status == HEALTH_WARN;
 }
@@ -405,6 +445,7 @@ char *metrics_page(const health *h, metrics_format format) {
     put_family(&p, "writeback_ready", "gauge", "Whether requests can be served.");
     fprintf(p.f, "writeback_ready %d\n", health_is_ready(h));
 
+    put_status(&p, h);
     put_relays(&p, &h->components);
     put_controllers(&p, &h->components);
     put_keys(&p, &h->components);

@@ -639,6 +639,38 @@ static void metrics_tell_relays_and_controllers(void **state) {
     components_done(&h.components);
 }
 
+/* Each part is in one state of four, and that is 1; the agent as a whole too. */
+static void metrics_tell_each_part_s_status(void **state) {
+    _cleanup_free_ char *page = NULL;
+    health h = new_health();
+
+    (void) state;
+
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_PASS, NULL);
+    tell(&h, COMPONENT_CONTROLLER, "directory:a.example", "dc1", HEALTH_FAIL, "silent");
+    tell(&h, COMPONENT_CONTROLLER, "directory:a.example", "dc2", HEALTH_UNKNOWN, NULL);
+    tell(&h, COMPONENT_ISSUER, "issuer:entra", "", HEALTH_PASS, NULL);
+    tell(&h, COMPONENT_KEYS, "keys", "", HEALTH_WARN, "not renewed");
+    tell(&h, COMPONENT_CLOCK, "clock", "", HEALTH_FAIL, "wrong");
+
+    page = metrics_page(&h, METRICS_TEXT);
+#define STATUS(labels, status) "writeback_component_status{" labels ",status=\"" status "\"}"
+    assert_sample(page, STATUS("component=\"relay:primary\"", "pass"), "1");
+    assert_sample(page, STATUS("component=\"relay:primary\"", "fail"), "0");
+    assert_sample(page, STATUS("component=\"directory:a.example\",dc=\"dc1\"", "fail"), "1");
+    assert_sample(page, STATUS("component=\"directory:a.example\",dc=\"dc1\"", "pass"), "0");
+    assert_sample(page, STATUS("component=\"directory:a.example\",dc=\"dc2\"", "unknown"), "1");
+    assert_sample(page, STATUS("component=\"directory:a.example\",dc=\"dc2\"", "warn"), "0");
+    assert_sample(page, STATUS("component=\"issuer:entra\"", "pass"), "1");
+    assert_sample(page, STATUS("component=\"keys\"", "warn"), "1");
+    assert_sample(page, STATUS("component=\"keys\"", "unknown"), "0");
+    assert_sample(page, STATUS("component=\"clock\"", "fail"), "1");
+    assert_sample(page, "writeback_overall_status{status=\"fail\"}", "1");
+    assert_sample(page, "writeback_overall_status{status=\"pass\"}", "0");
+
+    components_done(&h.components);
+}
+
 static void metrics_tell_the_tenant_and_the_clocks_where_they_are_known(void **state) {
     const health_clock clocks[] = {{"relay:primary", -1500000}, {"dc1", 250000}};
     _cleanup_free_ char *unknown = NULL, *page = NULL;
@@ -687,6 +719,7 @@ int main(void) {
         cmocka_unit_test(metrics_tell_requests_by_how_they_ended),
         cmocka_unit_test(metrics_of_what_has_not_happened_are_there_and_zero),
         cmocka_unit_test(metrics_tell_relays_and_controllers),
+        cmocka_unit_test(metrics_tell_each_part_s_status),
         cmocka_unit_test(metrics_tell_the_tenant_and_the_clocks_where_they_are_known),
     };
 
