@@ -192,6 +192,7 @@ static int open_relays(service *s, rooms *r) {
         const relay_callbacks callbacks = {
             .on_request = on_request,
             .on_state = service_on_relay_state,
+            .on_alive = service_on_relay_state,
             .on_quiet = on_relay_quiet,
             .userdata = slot,
         };

@@ -159,8 +159,13 @@ static void on_alive(usec_t latency, void *userdata) {
     relay *r = userdata;
 
     r->status.last_heartbeat = now_realtime();
-    if (latency > 0)
-        r->status.latency = latency;
+    /* Not at each frame: under load there are thousands. */
+    if (latency == 0)
+        return;
+
+    r->status.latency = latency;
+    if (r->callbacks.on_alive)
+        r->callbacks.on_alive(&r->status, r->callbacks.userdata);
 }
 
 /* The channel was lost, or an attempt failed. */

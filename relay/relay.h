@@ -83,12 +83,17 @@ typedef void (*relay_request_fn)(relay_request *request, void *userdata);
 /* The state, or the reason for it, changed. The relay may be freed in the call. */
 typedef void (*relay_state_fn)(const relay_status *status, void *userdata);
 
+/* The relay answered a PING: `last_heartbeat` and `latency` are new. Nothing may be freed in the
+ * call. */
+typedef void (*relay_alive_fn)(const relay_status *status, void *userdata);
+
 /* relay_is_quiet() became true. Nothing may be freed in the call. */
 typedef void (*relay_quiet_fn)(void *userdata);
 
 typedef struct relay_callbacks {
     relay_request_fn on_request;
     relay_state_fn on_state;
+    relay_alive_fn on_alive; /* may be NULL */
     relay_quiet_fn on_quiet; /* may be NULL */
     void *userdata;
 } relay_callbacks;

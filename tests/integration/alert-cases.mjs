@@ -40,9 +40,7 @@ const firing = (time, ...alerts) => ({
 const selectors = new Set(readFileSync(rules, 'utf8').match(/\b(writeback|process)_[a-z_]+\{[^}]+\}/g));
 const queries = JSON.parse(readFileSync(dashboard)).panels.flatMap(({ targets }) => targets.map(({ expr }) => expr
   .replaceAll('$__rate_interval', '5m')
-  .replaceAll(/\$(job|instance)/g, '.*')))
-  // The relay is pinged every 30 s, which is longer than an agent in a test lives.
-  .filter((query) => !query.includes('heartbeat'));
+  .replaceAll(/\$(job|instance)/g, '.*')));
 const finds = (time) => (query) => ({
   expr: `count(${query}) > bool 0`,
   eval_time: `${time}m`,

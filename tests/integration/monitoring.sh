@@ -40,14 +40,23 @@ all_is_well() {
             { echo "no $part that is well"; return 1; }
     done
 }
-# Before any request, and after one that the agent's rights do not suffice for.
-has_metrics() {
-    local deadline=$((SECONDS + 60))
-    until page >"$FOLDER/fresh" && all_is_well "$FOLDER/fresh"; do
-        ((SECONDS < deadline)) || return 1
+# The relay answered a PING; it is sent one every 30 s.
+relay_was_heard() {
+    grep '^writeback_relay_last_heartbeat_timestamp_seconds{relay="primary"} [1-9]' "$1" ||
+        { echo "nothing was heard of the relay"; return 1; }
+}
+page_until() { # FILE CONDITION
+    local deadline=$((SECONDS + 90))
+    until page >"$1" && "$2" "$1" >"$FOLDER/why"; do
+        ((SECONDS < deadline)) || { cat "$FOLDER/why"; return 1; }
         sleep 0.1
     done
-    [[ $(node tests/integration/reset-once.mjs oscar) == *ADPermissionsError* ]] && page >"$FOLDER/metrics"
+}
+# Before any request, and after one that the agent's rights do not suffice for.
+has_metrics() {
+    page_until "$FOLDER/fresh" all_is_well &&
+        [[ $(node tests/integration/reset-once.mjs oscar) == *ADPermissionsError* ]] &&
+        page_until "$FOLDER/metrics" relay_was_heard
 }
 metrics_are_good() { "$PROMTOOL" check metrics <"$FOLDER/metrics"; }
 # Prometheus's own parser of OpenMetrics is the one that fills its database; it wants the time of each sample.

@@ -4,7 +4,7 @@
  *
  *     relay-echo CONNECTION-STRING CA-FILE KEEPALIVE-MS TOKEN-LIFE-MS [PROXY]
  *
- * One JSON object a line on standard output for each state and each request; the log on standard
+ * One JSON object a line on standard output for each state, PONG and request; the log on standard
  * error. Request headers: X-Size answers that many bytes instead of the body; X-Delay answers after
  * that many milliseconds. SIGUSR1 stops the relay, SIGUSR2 starts it again, SIGTERM ends. */
 
@@ -94,6 +94,13 @@ static void on_state(const relay_status *status, void *userdata) {
                     (json_int_t) status->last_heartbeat));
 }
 
+static void on_alive(const relay_status *status, void *userdata) {
+    (void) userdata;
+
+    print(json_pack("{s:I, s:I}", "aliveAt", (json_int_t) status->last_heartbeat, "latency",
+                    (json_int_t) status->latency));
+}
+
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
     echo *e = userdata;
 
@@ -127,7 +134,7 @@ int main(int argc, char **argv) {
     relay_config config = {0};
     echo e = {0};
     const relay_callbacks callbacks = {
-        .on_request = on_request, .on_state = on_state, .userdata = &e};
+        .on_request = on_request, .on_state = on_state, .on_alive = on_alive, .userdata = &e};
     _cleanup_free_ char *why = NULL;
     int r;
 

@@ -419,6 +419,12 @@ describe('a relay that goes', suite, () => {
         assert.equal(echo.count(32002), 1);
     }));
 
+    test('not at all: each PONG is told, with the time and how long it took', () => connected({ keepalive: 1000 }, async (relay, echo) => {
+        const first = await echo.line((line) => line.aliveAt);
+        const second = await echo.line((line) => line.aliveAt > first.aliveAt);
+        assert.ok(first.latency > 0 && second.latency > 0);
+    }));
+
     test('not at all, while frames of any kind still come', () => withRelay({
         keepalive: 1000,
         set: (relay) => { relay.onListen = (upgrade) => relay.accept(upgrade, { mute: true }); },
