@@ -2,8 +2,9 @@
 #pragma once
 
 /* Counters of requests, and the page that Prometheus reads (text format 0.0.4, or OpenMetrics 1.0).
- * No user, no
- * request's id and nothing else without a bound ever becomes a label. Nothing here logs. */
+ * No user, no request's id and nothing else without a bound ever becomes a label. Nothing here
+ * logs.
+ */
 
 #include <stdint.h>
 
@@ -20,6 +21,13 @@ typedef enum metrics_operation {
 
 /* Upper bounds of the histogram's buckets; the last one has none. A request's deadline is 45 s. */
 #define METRICS_N_BUCKETS 12
+
+typedef struct metrics_bucket {
+    usec_t bound;
+    const char *label; /* the same in seconds */
+} metrics_bucket;
+
+extern const metrics_bucket metrics_buckets[METRICS_N_BUCKETS];
 
 typedef struct metrics_histogram {
     uint64_t buckets[METRICS_N_BUCKETS + 1]; /* not cumulative */

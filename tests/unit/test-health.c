@@ -667,6 +667,7 @@ static void metrics_tell_each_part_s_status(void **state) {
     assert_sample(page, STATUS("component=\"clock\"", "fail"), "1");
     assert_sample(page, "writeback_overall_status{status=\"fail\"}", "1");
     assert_sample(page, "writeback_overall_status{status=\"pass\"}", "0");
+    assert_null(strstr(page, "writeback_overall_status{status=\"unknown\"}"));
 
     components_done(&h.components);
 }
