@@ -11,6 +11,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "agent/base/curl_fault.h"
 #include "agent/base/curl_glue.h"
 #include "agent/base/encoding.h"
 
@@ -243,26 +244,10 @@ static int describe_refusal(handshake *h, char **ret_why) {
 }
 
 static int describe_failure(handshake *h, CURL *easy, CURLcode result, char **ret_why) {
-    long proxy_status = 0, error = 0;
-    int r;
+    curl_fault fault = curl_fault_of(easy, result, h->error);
 
-    (void) curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
-    (void) curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &error);
-
-    /* libcurl's own texts for the first three count milliseconds. */
-    if (result == CURLE_OPERATION_TIMEDOUT)
-        r = asprintf(ret_why, "%s did not answer within %d s", h->where,
-                     (int) (HANDSHAKE_TIMEOUT / USEC_PER_SEC));
-    else if (result == CURLE_COULDNT_CONNECT)
-        r = asprintf(ret_why, "no connection to %s: %s", h->where,
-                     error ? strerrordesc_np((int) error) : curl_easy_strerror(result));
-    else if (proxy_status >= 300)
-        r = asprintf(ret_why, "the proxy answered %ld for %s", proxy_status, h->where);
-    else
-        r = asprintf(ret_why, "%s: %s", h->where,
-                     h->error[0] ? h->error : curl_easy_strerror(result));
-
-    return r < 0 ? -ENOMEM : 0;
+    *ret_why = curl_fault_describe(&fault, h->where, HANDSHAKE_TIMEOUT);
+    return *ret_why ? 0 : -ENOMEM;
 }
 
 static int describe_violation(const handshake *h, char **ret_why) {

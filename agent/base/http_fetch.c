@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/base/curl_fault.h"
+#include "agent/base/text.h"
+
 struct http_fetch {
     curl_glue *glue;
     CURL *easy;
@@ -13,6 +16,7 @@ struct http_fetch {
     char *host; /* for messages */
     char *body; /* the answer's */
     size_t size, limit;
+    usec_t timeout;
     bool too_large;
     http_fetch_done_fn done;
     void *userdata;
@@ -42,23 +46,11 @@ static size_t on_body(char *data, size_t one, size_t size, void *userdata) {
     return size;
 }
 
-/* libcurl's own text where it has one; it names host, port and the reason of a refused certificate.
- */
 static char *describe(http_fetch *f, CURLcode result) {
-    long proxy_status = 0;
-    char *text = NULL;
-    int r;
+    curl_fault fault = curl_fault_of(f->easy, result, f->error);
 
-    (void) curl_easy_getinfo(f->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
-
-    if (f->too_large)
-        r = asprintf(&text, "%s sent more than %zu bytes", f->host, f->limit);
-    else if (proxy_status >= 300)
-        r = asprintf(&text, "the proxy answered %ld for %s", proxy_status, f->host);
-    else
-        r = asprintf(&text, "%s: %s", f->host, f->error[0] ? f->error : curl_easy_strerror(result));
-
-    return r < 0 ? NULL : text;
+    return f->too_large ? text_format("%s sent more than %zu bytes", f->host, f->limit)
+                        : curl_fault_describe(&fault, f->host, f->timeout);
 }
 
 static void on_done(CURL *easy, CURLcode result, void *userdata) {
@@ -170,6 +162,7 @@ int http_fetch_start(curl_glue *glue, const http_fetch_options *options, http_fe
         return -ENOMEM;
 
     f->limit = options->limit;
+    f->timeout = options->timeout;
     f->done = done;
     f->userdata = userdata;
     f->host = host_of(options->url);

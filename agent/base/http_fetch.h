@@ -25,8 +25,9 @@ typedef struct http_fetch_options {
 } http_fetch_options;
 
 /* error: NULL where an answer of any status came, else why none did, for people, naming host and
- * step. body is NUL-terminated. Everything is borrowed until the call returns. The fetch is freed
- * afterwards, unless it was freed in the call. */
+ * step; the same words each time for the same fault (agent/base/curl_fault.h). body is
+ * NUL-terminated. Everything is borrowed until the call returns. The fetch is freed afterwards,
+ * unless it was freed in the call. */
 typedef void (*http_fetch_done_fn)(const char *error, long status, const char *body, size_t size,
                                    void *userdata);
 

@@ -3,7 +3,8 @@
 // An HTTPS server, and an HTTP proxy beside it, that do what the test at the other end of the pipe
 // says: one JSON object a line in, one JSON value a line out. It ends when the pipe is closed.
 //
-//   {"answer": PATH, "status": 200, "headers": {}, "body": TEXT | "size": BYTES}   what PATH answers
+//   {"answer": PATH, "status": 200, "headers": {}, "body": TEXT | "size": BYTES, "cut": BOOLEAN}
+//                       what PATH answers; cut: and the connection ends before the answer does
 //   {"count": PATH}     how often it was asked for
 //   {"last": PATH}      method, type, authorization and body of the last request
 //   {"hold": BOOLEAN}   whether requests wait for their answer
@@ -21,9 +22,10 @@ let held = null, proxyStatus = 200;
 let port = 20_000 + process.pid % 10_000, isTaken = false;
 
 function answer(request, response) {
-  const { status = 404, headers = {}, body = '', size } = answers.get(request.url) ?? {};
+  const { status = 404, headers = {}, body = '', size, cut } = answers.get(request.url) ?? {};
   response.writeHead(status, headers);
-  response.end(size === undefined ? body : Buffer.alloc(size, 'x'));
+  if (cut) response.write(body, () => response.socket.end());
+  else response.end(size === undefined ? body : Buffer.alloc(size, 'x'));
 }
 
 function onRequest(request, response) {

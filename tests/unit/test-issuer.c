@@ -18,6 +18,7 @@
 #include "agent/base/log.h"
 #include "relay/issuer.h"
 #include "relay/issuer_keys.h"
+#include "tests/unit/captured_log.h"
 #include "tests/unit/command.h"
 #include "tests/unit/https_server.h"
 
@@ -239,10 +240,45 @@ static void failed_first_fetch_is_tried_again(void **state) {
     https_server_set_up(false);
     i = start_and_fetch(&patient);
     assert_false(issuer_get_status(i)->has_keys);
-    assert_non_null(strstr(issuer_get_status(i)->reason, "metadata: localhost:"));
+    assert_non_null(strstr(issuer_get_status(i)->reason, "metadata: no connection to localhost:"));
 
     https_server_set_up(true);
     assert_verdict(i, token, 0, NULL);
+}
+
+static void count_attempts(const issuer_status *status, void *userdata) {
+    unsigned *attempts = userdata;
+
+    assert_non_null(status->reason);
+    (*attempts)++;
+}
+
+/* libcurl's own text counts the bytes that are missing. */
+static void a_failure_that_goes_on_is_logged_once(void **state) {
+    static const char *const lengths[] = {"100", "900"};
+    captured_log log;
+    unsigned attempts = 0;
+    issuer *i = NULL;
+
+    (void) state;
+
+    log_set_max_level(LOG_INFO);
+    captured_log_begin(&log);
+    for (unsigned n = 0; n < ELEMENTSOF(lengths); n++) {
+        json_decref(https_server_order("{s:s, s:i, s:{s:s}, s:s, s:b}", "answer", WELL_KNOWN,
+                                       "status", 200, "headers", "Content-Length", lengths[n],
+                                       "body", "half", "cut", true));
+        if (!i)
+            assert_int_equal(issuer_new_with_timing(event, glue, &config, &patient, count_attempts,
+                                                    &attempts, &i),
+                             0);
+        while (attempts <= n)
+            turn();
+    }
+    assert_int_equal(captured_log_count(&log, "32001"), 1);
+    captured_log_end(&log);
+    log_set_max_level(LOG_CRIT);
+    (void) issuer_free(i);
 }
 
 static void keys_are_kept_through_an_outage(void **state) {
@@ -668,6 +704,7 @@ int main(void) {
         cmocka_unit_test_setup(verification_waits_for_the_first_keys, publish),
         cmocka_unit_test_setup(no_keys_in_time_is_no_refusal, publish),
         cmocka_unit_test_setup(failed_first_fetch_is_tried_again, publish),
+        cmocka_unit_test_setup(a_failure_that_goes_on_is_logged_once, publish),
         cmocka_unit_test_setup(keys_are_kept_through_an_outage, publish),
         cmocka_unit_test_setup(wrong_answers_do_not_replace_good_keys, publish),
         cmocka_unit_test_setup(rolled_over_key_is_fetched, publish),
