@@ -82,7 +82,7 @@ static void read_relay(config_reader *r, config_section *s) {
         config_fail_for_memory(r);
     c->key = config_get_credential(r, s, "SharedAccessKeyCredential", "relay-key");
     c->ca_file = config_get_text(r, s, "CaFile");
-    c->proxy = config_get_text(r, s, "Proxy");
+    c->proxy = config_get_proxy(r, s);
 }
 
 /* Leaves *ret as it is where the setting is not there. */
@@ -164,12 +164,9 @@ static void read_health(config_reader *r, config_section *s) {
 static void read_report(config_reader *r, config_section *s) {
     report_config *c = &r->into->report;
 
-    c->url = config_need_text(r, s, "Url", "the https:// address that reports are posted to");
-    if (c->url && !config_is_https(c->url))
-        config_fail(r, -EINVAL, &config_take(r, s, "Url")->place,
-                    "Url=%s: expected is an https:// address", c->url);
+    c->url = config_need_https(r, s, "Url", "the https:// address that reports are posted to");
     c->ca_file = config_get_text(r, s, "CaFile");
-    c->proxy = config_get_text(r, s, "Proxy");
+    c->proxy = config_get_proxy(r, s);
     c->interval = config_get_interval(r, s, "Interval", DEFAULT_REPORT_INTERVAL, "1d");
 }
 

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "agent/base/file.h"
+#include "agent/base/redact_url.h"
 #include "agent/config_sections.h"
 
 static bool get_preference(config_reader *r, config_section *s) {
@@ -129,13 +130,16 @@ void config_read_directory(config_reader *r, config_section *s) {
             "[Directory \"%s\"] has no Controllers=, and Discover=no; expected are host names such "
             "as dc1.%s, or that DNS is asked for them",
             s->name, s->name);
-    for (char **name = d->controllers; name && *name; name++)
+    for (char **name = d->controllers; name && *name; name++) {
+        _cleanup_free_ char *shown = redact_url(*name);
+
         if (strncasecmp(*name, "localhost", 9) == 0 || strstr(*name, "://"))
             config_fail(
                 r, -EINVAL, &config_take(r, s, "Controllers")->place,
                 "Controllers=%s: expected is the name that the controller's certificate bears, with an "
                 "optional :port; neither localhost nor an address with ldaps://",
-                *name);
+                shown ? shown : "");
+    }
 
     d->site = config_get_text(r, s, "Site");
     if (d->site && !is_label(d->site))

@@ -39,18 +39,9 @@ static char *get_tenant(config_reader *r, config_section *s) {
     return tenant;
 }
 
-/* Without slashes at its end, since paths are put behind it. */
-static char *need_url(config_reader *r, config_section *s, const char *key, const char *expected) {
-    char *url = config_need_text(r, s, key, expected);
-
-    if (!url)
-        return NULL;
-    if (!config_is_https(url))
-        config_fail(r, -EINVAL, &config_take(r, s, key)->place,
-                    "%s=%s: expected is an https:// address", key, url);
-    for (size_t n = strlen(url); n > 0 && url[n - 1] == '/'; n--)
+static void cut_slashes(char *url) {
+    for (size_t n = url ? strlen(url) : 0; n > 0 && url[n - 1] == '/'; n--)
         url[n - 1] = '\0';
-    return url;
 }
 
 static void read_addresses(config_reader *r, config_section *s, graph_config *c) {
@@ -60,8 +51,11 @@ static void read_addresses(config_reader *r, config_section *s, graph_config *c)
     _cleanup_free_ char *tenant = NULL;
 
     if (cloud >= ELEMENTSOF(clouds)) {
-        c->token_url = need_url(r, s, "TokenUrl", "where tokens are asked for: https://…");
-        c->url = need_url(r, s, "GraphUrl", "where Graph is: https://…, without /v1.0");
+        c->token_url = config_need_https(r, s, "TokenUrl", "where tokens are asked for: https://…");
+        c->url =
+            config_need_plain_https(r, s, "GraphUrl", "where Graph is: https://…, without /v1.0");
+        cut_slashes(c->token_url);
+        cut_slashes(c->url);
         config_refuse(r, s, of_others, "Cloud=custom, where the tenant is part of TokenUrl=");
         return;
     }
@@ -127,5 +121,5 @@ void config_read_graph(config_reader *r, config_section *s) {
         read_certificate(r, s, c);
     c->interval = config_get_interval(r, s, "Interval", DEFAULT_INTERVAL, "1h");
     c->ca_file = config_get_text(r, s, "CaFile");
-    c->proxy = config_get_text(r, s, "Proxy");
+    c->proxy = config_get_proxy(r, s);
 }

@@ -142,11 +142,9 @@ void config_read_issuer(config_reader *r, config_section *s) {
     if (!i->name)
         config_fail_for_memory(r);
 
-    i->url = config_need_text(
+    /* OpenID Connect Core 1.0 section 2: an `iss` has neither query nor fragment. */
+    i->url = config_need_plain_https(
         r, s, "Url", "the token's `iss`, such as https://login.microsoftonline.com/TENANT/v2.0");
-    if (i->url && !config_is_https(i->url))
-        config_fail(r, -EINVAL, &config_take(r, s, "Url")->place,
-                    "Url=%s: expected is an https:// address", i->url);
 
     i->audiences = config_get_list(r, s, "Audience", " \t\n");
     if (!i->audiences)
@@ -156,12 +154,9 @@ void config_read_issuer(config_reader *r, config_section *s) {
             "this agent's API",
             i->name);
     i->tenant = config_get_text(r, s, "TenantId");
-    i->metadata_url = config_get_text(r, s, "MetadataUrl");
-    if (i->metadata_url && !config_is_https(i->metadata_url))
-        config_fail(r, -EINVAL, &config_take(r, s, "MetadataUrl")->place,
-                    "MetadataUrl=%s: expected is an https:// address", i->metadata_url);
+    i->metadata_url = config_get_https(r, s, "MetadataUrl");
     i->ca_file = config_get_text(r, s, "CaFile");
-    i->proxy = config_get_text(r, s, "Proxy");
+    i->proxy = config_get_proxy(r, s);
     pin_keys(r, s, i);
     if (r->r == 0)
         complete_issuer(r, s, i);

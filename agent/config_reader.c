@@ -2,6 +2,7 @@
 #include "agent/config_reader.h"
 
 #include <ctype.h>
+#include <curl/curl.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/file.h"
+#include "agent/base/redact_url.h"
 
 void config_fail(config_reader *r, int error, const config_place *place, const char *format, ...) {
     _cleanup_free_ char *text = NULL;
@@ -89,6 +91,83 @@ char *config_need_text(config_reader *r, config_section *s, const char *key, con
                     expected);
     return text;
 }
+
+/* ---- Addresses ------------------------------------------------------------------------------- */
+
+static void fail_for_address(config_reader *r, config_section *s, const char *key, const char *url,
+                             const char *expected) {
+    _cleanup_free_ char *shown = redact_url(url);
+
+    config_fail(r, -EINVAL, &config_take(r, s, key)->place, "%s=%s: expected is %s", key,
+                shown ? shown : "", expected);
+}
+
+static bool is_https(const char *url) {
+    return strncmp(url, "https://", 8) == 0 && url[8] != '\0' && url[8] != '/' &&
+           !strpbrk(url, " \t@#");
+}
+
+char *config_get_https(config_reader *r, config_section *s, const char *key) {
+    char *url = config_get_text(r, s, key);
+
+    if (url && !is_https(url))
+        fail_for_address(r, s, key, url, "an https:// address, without a user, a password or a #");
+    return url;
+}
+
+char *config_need_https(config_reader *r, config_section *s, const char *key,
+                        const char *expected) {
+    _cleanup_free_ char *url = config_need_text(r, s, key, expected);
+
+    return url ? config_get_https(r, s, key) : NULL;
+}
+
+char *config_need_plain_https(config_reader *r, config_section *s, const char *key,
+                              const char *expected) {
+    char *url = config_need_https(r, s, key, expected);
+
+    if (url && strchr(url, '?'))
+        fail_for_address(r, s, key, url, "an address without a ?");
+    return url;
+}
+
+static inline void curl_url_cleanupp(CURLU **url) {
+    curl_url_cleanup(*url);
+}
+
+static inline void curl_textp(char **text) {
+    curl_free(*text);
+}
+
+/* libcurl takes one without a scheme for http. What it does not take, it would quote whole. */
+static bool is_proxy(const char *text) {
+    static const char *const schemes[] = {"http",    "https",  "socks4",
+                                          "socks4a", "socks5", "socks5h"};
+    _cleanup_(curl_url_cleanupp) CURLU *url = curl_url();
+    _cleanup_(curl_textp) char *scheme = NULL;
+
+    if (curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME) !=
+            CURLUE_OK ||
+        curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK)
+        return false;
+    for (size_t i = 0; i < ELEMENTSOF(schemes); i++)
+        if (strcmp(scheme, schemes[i]) == 0)
+            return true;
+    return false;
+}
+
+char *config_get_proxy(config_reader *r, config_section *s) {
+    char *proxy = config_get_text(r, s, "Proxy");
+
+    if (proxy && !is_proxy(proxy))
+        fail_for_address(
+            r, s, "Proxy", proxy,
+            "the address of a proxy, such as http://proxy.corp.example:3128; within its "
+            "user and password / stands as %2F, ? as %3F, # as %23, @ as %40");
+    return proxy;
+}
+
+/* ---- Lists and words ------------------------------------------------------------------------- */
 
 char **config_get_list(config_reader *r, config_section *s, const char *key,
                        const char *separators) {
@@ -229,11 +308,6 @@ bool config_is_guid(const char *text) {
             return false;
 
     return text[36] == '\0';
-}
-
-bool config_is_https(const char *url) {
-    return strncmp(url, "https://", 8) == 0 && url[8] != '\0' && url[8] != '/' &&
-           !strpbrk(url, " \t@#");
 }
 
 usec_t config_get_duration(config_reader *r, config_section *s, const char *key, usec_t fallback) {

@@ -39,6 +39,18 @@ char *config_get_text(config_reader *r, config_section *s, const char *key);
 /* The same of one that must be there; `expected` ends the sentence that says it is not. */
 char *config_need_text(config_reader *r, config_section *s, const char *key, const char *expected);
 
+/* An address that begins with https:// and a host. What may be secret in it is not quoted where it
+ * is wrong. As config_get_text() and config_need_text(). */
+char *config_get_https(config_reader *r, config_section *s, const char *key);
+char *config_need_https(config_reader *r, config_section *s, const char *key, const char *expected);
+
+/* The same, without a query: it is a name, or paths are put behind it. */
+char *config_need_plain_https(config_reader *r, config_section *s, const char *key,
+                              const char *expected);
+
+/* Proxy=, an address of a proxy as libcurl takes it. As config_get_https(). */
+char *config_get_proxy(config_reader *r, config_section *s);
+
 /* A list: words between any of `separators`, and a new line. NULL-terminated; NULL where it is
  * empty. To be freed with config_list_free(). */
 char **config_get_list(config_reader *r, config_section *s, const char *key,
@@ -73,8 +85,5 @@ usec_t config_get_interval(config_reader *r, config_section *s, const char *key,
                            const char *most);
 
 bool config_is_guid(const char *text);
-
-/* Whether it begins with https:// and a host. */
-bool config_is_https(const char *url);
 
 DEFINE_CLEANUP(char **, config_list_free);

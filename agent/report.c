@@ -9,6 +9,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/http_fetch.h"
 #include "agent/base/log.h"
+#include "agent/base/redact_url.h"
 
 #define TIMEOUT (20 * USEC_PER_SEC)
 #define ANSWER_MAX ((size_t) 64 * 1024)
@@ -168,7 +169,7 @@ int reporter_new(sd_event *event, curl_glue *glue, const report_config *config, 
     r->glue = glue;
     r->config = config;
     r->health = h;
-    r->address = strndup(config->url, strcspn(config->url, "?"));
+    r->address = url_without_query(config->url);
     if (!r->address)
         return -ENOMEM;
 

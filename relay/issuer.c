@@ -11,6 +11,7 @@
 #include "agent/base/http_fetch.h"
 #include "agent/base/log.h"
 #include "agent/base/random.h"
+#include "agent/base/redact_url.h"
 #include "relay/issuer_keys.h"
 #include "relay/token.h"
 
@@ -44,7 +45,8 @@ struct issuer {
     void *userdata;
 
     char *metadata_url;
-    json_t *keys; /* kid → JWK; NULL: none yet */
+    char *metadata_shown; /* without its query, for the log */
+    json_t *keys;         /* kid → JWK; NULL: none yet */
     issuer_status status;
     char *reason;
 
@@ -196,7 +198,7 @@ static void end_fetch(issuer *i, char *reason) {
     } else if (is_new) {
         log_event(
             OUTCOME_ISSUER_UNREACHABLE, {"WRITEBACK_ISSUER", i->config->url},
-            {"WRITEBACK_ADDRESS", i->metadata_url},
+            {"WRITEBACK_ADDRESS", i->metadata_shown},
             {"WRITEBACK_CA_FILE", i->config->ca_file ? i->config->ca_file : LOG_SYSTEM_CA_FILE},
             {"WRITEBACK_REASON", reason});
     }
@@ -358,7 +360,8 @@ int issuer_new_with_timing(sd_event *event, curl_glue *glue, const issuer_config
     i->on_state = on_state;
     i->userdata = userdata;
     i->metadata_url = make_metadata_url(config);
-    if (!i->metadata_url)
+    i->metadata_shown = i->metadata_url ? url_without_query(i->metadata_url) : NULL;
+    if (!i->metadata_shown)
         return -ENOMEM;
 
     i->keys = json_incref(config->keys);
@@ -397,6 +400,7 @@ issuer *issuer_free(issuer *i) {
     (void) sd_event_unref(i->event);
     json_decref(i->keys);
     free(i->metadata_url);
+    free(i->metadata_shown);
     free(i->reason);
     free(i);
     return NULL;

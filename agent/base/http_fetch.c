@@ -74,12 +74,15 @@ static void on_done(CURL *easy, CURLcode result, void *userdata) {
     }
 }
 
-/* "issuer.example:8443", malloc(3)ed. Where it is no URL, libcurl will say so. */
+/* "issuer.example:8443", malloc(3)ed, without user and password, which an issuer may have put into
+ * the address of its keys. Where it is no URL, libcurl will say so. */
 static char *host_of(const char *url) {
     const char *scheme_end = strstr(url, "://");
     const char *host = scheme_end ? scheme_end + strlen("://") : url;
+    size_t n = strcspn(host, "/?#");
+    const char *at = memrchr(host, '@', n);
 
-    return strndup(host, strcspn(host, "/?#"));
+    return at ? strndup(at + 1, n - (size_t) (at + 1 - host)) : strndup(host, n);
 }
 
 static CURLcode set_options(http_fetch *f, const http_fetch_options *o) {

@@ -5,6 +5,7 @@
 
 #include "agent/base/json.h"
 #include "agent/ctl/ctl.h"
+#include "agent/ctl/known_secrets.h"
 
 #define BUNDLE_MEMBERS_MAX 64
 
@@ -18,6 +19,7 @@ typedef struct bundle_member {
 typedef struct bundle {
     char host[65];
     usec_t made;
+    known_secrets *secrets; /* of this host */
     bundle_member members[BUNDLE_MEMBERS_MAX];
     size_t n_members;
 } bundle;
@@ -29,7 +31,8 @@ void bundle_done(bundle *b);
  * -ENOMEM. */
 int bundle_collect(bundle *b, const ctl_options *options);
 
-/* Adds one. `text` is taken over; NULL is memory that is out. Returns 0 or -ENOMEM. */
+/* Adds one, with all secrets masked that this host knows of. `text` is taken over; NULL is memory
+ * that is out. Returns 0 or -ENOMEM. */
 int bundle_add(bundle *b, const char *name, const char *what, char *text);
 
 /* ---- What is collected, malloc(3)ed text each ------------------------------------------------ */

@@ -22,7 +22,8 @@
 /* The last of more entries are what matters; a busy agent's week would not fit into a mail. */
 #define EVENTS_MAX ((size_t) 8 * 1024 * 1024)
 
-int bundle_add(bundle *b, const char *name, const char *what, char *text) {
+/* Takes the text over as it is. */
+static int add(bundle *b, const char *name, const char *what, char *text) {
     char *copy = strdup(name);
 
     if (!copy || !text || b->n_members == BUNDLE_MEMBERS_MAX) {
@@ -34,7 +35,16 @@ int bundle_add(bundle *b, const char *name, const char *what, char *text) {
     return 0;
 }
 
+/* Nothing of it should hold a secret; where something does all the same, it does not leave. */
+int bundle_add(bundle *b, const char *name, const char *what, char *text) {
+    char *masked = text ? known_secrets_mask(b->secrets, text) : NULL;
+
+    free(text);
+    return add(b, name, what, masked);
+}
+
 void bundle_done(bundle *b) {
+    (void) known_secrets_free(b->secrets);
     for (size_t i = 0; i < b->n_members; i++) {
         free(b->members[i].name);
         free(b->members[i].text);
@@ -43,13 +53,15 @@ void bundle_done(bundle *b) {
 
 /* ---- Documents ------------------------------------------------------------------------------- */
 
+/* Its strings are masked before they are written, since JSON escapes what a secret may hold. */
 static int add_document(bundle *b, const char *name, const char *what, json_t *document,
                         const char *why) {
-    char *text = document ? json_dumps(document, JSON_INDENT(2)) : NULL;
+    _cleanup_(json_freep) json_t *owned = document, *masked = NULL;
 
-    json_decref(document);
-    return bundle_add(b, name, what,
-                      text ? text : text_format("%s\n", why ? why : "out of memory"));
+    if (!document)
+        return bundle_add(b, name, what, text_format("%s\n", why ? why : "out of memory"));
+    masked = known_secrets_mask_json(b->secrets, document);
+    return add(b, name, what, masked ? json_dumps(masked, JSON_INDENT(2)) : NULL);
 }
 
 static int add_status(bundle *b, const ctl_options *options) {
@@ -173,24 +185,6 @@ static int add_events(bundle *b, const ctl_options *options, usec_t since) {
 
 /* ---- All of it ------------------------------------------------------------------------------- */
 
-/* Nothing of it should hold a secret; where something does all the same, it does not leave. */
-static int mask_secrets(bundle *b, const config_files *files) {
-    _cleanup_(known_secrets_freep) known_secrets *known =
-        known_secrets_read((const char *const *) files->paths);
-
-    if (!known)
-        return -ENOMEM;
-    for (size_t i = 0; i < b->n_members; i++) {
-        char *masked = known_secrets_mask(known, b->members[i].text);
-
-        if (!masked)
-            return -ENOMEM;
-        free(b->members[i].text);
-        b->members[i].text = masked;
-    }
-    return 0;
-}
-
 int bundle_collect(bundle *b, const ctl_options *options) {
     _cleanup_(json_freep) json_t *failures = NULL;
     _cleanup_(config_files_done) config_files files = {0};
@@ -204,6 +198,13 @@ int bundle_collect(bundle *b, const ctl_options *options) {
         (void) when_parse(options->since, b->made, &since);
     if (gethostname(b->host, sizeof(b->host) - 1) < 0)
         strcpy(b->host, "unknown");
+
+    r = config_files_find(options->config, &files);
+    if (r < 0)
+        return r;
+    b->secrets = known_secrets_read((const char *const *) files.paths);
+    if (!b->secrets)
+        return -ENOMEM;
 
     failures = ctl_logs_document(options->directory, since, &why);
     r = bundle_add(b, "description.txt", "questions to be answered by you; identifiers and times",
@@ -219,11 +220,9 @@ int bundle_collect(bundle *b, const ctl_options *options) {
     if (r >= 0)
         r = add_events(b, options, since);
     if (r >= 0)
-        r = config_files_find(options->config, &files);
-    if (r >= 0)
         r = add_config(b, &files);
     if (r >= 0)
         r = bundle_add(b, "versions.txt", "versions of programs, libraries and system",
                        bundle_versions());
-    return r < 0 ? r : mask_secrets(b, &files);
+    return r;
 }

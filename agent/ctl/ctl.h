@@ -27,6 +27,8 @@ typedef struct ctl_options {
 
 /* Where systemd keeps the credentials of the running service (systemd.exec(5)). */
 #define CTL_SERVICE_CREDENTIALS "/run/credentials/writebackd.service"
+/* Where they are kept. */
+#define CTL_CREDENTIALS SYSCONFDIR "/writeback/credentials"
 
 /* Exit status; the manual tells the meanings. */
 #define CTL_NOT_REACHABLE 2

@@ -236,6 +236,26 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
          "28: Interval=2 fortnights: expected is a time between 10s and 1d, such as 5min"},
         {"Interval=2 min", "Interval=1s", "28: Interval=1s: expected is a time between"},
         {"Url=https://health", "Url=http://health", "27: Url=http://health.example/report: expec"},
+        {"https://health", "https://user:hunter2@health",
+         "27: Url=https://(masked)@health.example/report: expected is an https:// address"},
+        {"https://health.example/report", "http://health.example/report?code=hunter2&x=hunter2#y",
+         "27: Url=http://health.example/report?code=(masked)&x=(masked)#(masked): expected"},
+        {"https://health.example/report", "user:hunter2@health.example/report",
+         "27: Url=(masked)@health.example/report: expected"},
+        {"https://health.example/report", "https://health.example/report?code=\n hunter2@x",
+         "27: Url=https://(masked): expected"},
+        {"Interval=2 min", "Proxy=http://user:hunter2/x@proxy.example:3128",
+         "28: Proxy=http://(masked)@proxy.example:3128: expected is the address of a proxy"},
+        {"Interval=2 min", "Proxy=ldap://user:hunter2@proxy.example",
+         "28: Proxy=ldap://(masked)@proxy.example: expected is the address of a proxy"},
+        {"Audience=", "Proxy=http://user:hunter2@proxy.example:x\nAudience=",
+         "20: Proxy=http://(masked)@proxy.example:x: expected is the address of a proxy"},
+        {"Audience=", "MetadataUrl=https://user:hunter2@id.example/\nAudience=",
+         "20: MetadataUrl=https://(masked)@id.example/: expected is an https:// address"},
+        {"https://login.microsoftonline.com/" TENANT "/v2.0", "https://id.example/?key=hunter2",
+         "19: Url=https://id.example/?key=(masked): expected is an address without a ?"},
+        {"dc1.corp.example", "ldaps://user:hunter2@dc1.corp.example",
+         "12: Controllers=ldaps://(masked)@dc1.corp.example: expected is the name"},
         {"[Authorization]", "[Keys]\nLifetime=180\n[Authorization]",
          "23: Lifetime=180: expected is a span of time such as 180d"},
         {"[Authorization]", "[Keys]\nRollAfter=0d\n[Authorization]",
@@ -299,6 +319,31 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
             fail_msg("it was taken: %s", wrong[i].to);
         if (!why || strncmp(why, expected, strlen(expected)) != 0)
             fail_msg("expected: %s\ngot:      %s", expected, why ? why : "(nothing)");
+        if (strstr(why, "hunter2"))
+            fail_msg("it quotes a password: %s", why);
+    }
+}
+
+static void proxies_are_taken_as_libcurl_takes_them(void **state) {
+    static const char *const proxies[] = {
+        "http://proxy.corp.example:3128",
+        "proxy.corp.example:3128",
+        "http://user:p%40ss@[::1]:8080",
+        "https://proxy.corp.example",
+        "socks5h://127.0.0.1",
+    };
+
+    (void) state;
+
+    for (size_t i = 0; i < ELEMENTSOF(proxies); i++) {
+        _cleanup_free_ char *line = NULL, *text = NULL, *why = NULL;
+        _cleanup_(config_freep) config *c = NULL;
+
+        assert_true(asprintf(&line, "Proxy=%s", proxies[i]) > 0);
+        text = with("Interval=2 min", line);
+        if (load("proxy.conf", text, &c, &why) < 0)
+            fail_msg("%s", why);
+        assert_string_equal(c->report.proxy, proxies[i]);
     }
 }
 
@@ -541,6 +586,7 @@ static void a_missing_file_is_named(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_written_down_is_read),
+        cmocka_unit_test(proxies_are_taken_as_libcurl_takes_them),
         cmocka_unit_test(issuers_have_rules_of_their_own),
         cmocka_unit_test(an_account_with_a_keytab_is_read),
         cmocka_unit_test(what_is_wrong_is_told_with_line_and_cure),

@@ -35,12 +35,23 @@ static const char *const secrets[] = {
     "password-of-no-setting",
     "password-without-one",
     "key-on-the-next-line",
+    "password-in-an-indented-comment",
+    "function-key",
+    "gateway-key",
+    "signature-of-it",
+    "in-the-fragment",
+    "issuer-user",
+    "issuer-pass",
+    "meta-data-key",
+    "controller-pass",
     "old-password-in-a-drop-in",
 };
 
 static const char configuration[] =
     "# the account's password is password-in-a-comment\n"
     "[Agent]\n"
+    "  ; password-in-an-indented-comment\n"
+    "Old=relay-key-in\n"
     "Id=agent-test ; password-behind-it\n"
     "TenantId=72f988bf-86f1-41af-91ab-2d7cd011db47\n"
     "[Relay \"primary\"]\n"
@@ -51,10 +62,18 @@ static const char configuration[] =
     "Proxy=http://proxy-user:proxy/pass#word@proxy.corp.example:3128\n"
     "[Directory \"corp.example\"]\n"
     "Controllers=dc1.corp.example\n"
-    "  dc2.corp.example\n"
+    "  ldaps://user:controller-pass@dc2.corp.example\n"
     "BindDn=svc-writeback@corp.example\n"
     "BindPasswordCredential=password-as-a-name\n"
-    "BindPassword=password-of-no-setting\n";
+    "BindPassword=password-of-no-setting\n"
+    "[Issuer \"entra\"]\n"
+    "Url: https://issuer-user:issuer-pass@login.example/\n"
+    "MetadataUrl=https://login.example/x?meta\n"
+    "\n"
+    "  -data-key\n"
+    "[Report]\n"
+    "Url=https://health.example/report?code=function-key%%2Fpart%%3D%%3D&subscription-key=gateway-key\n"
+    "  &sig=signature-of-it&=&x=&y#in-the-fragment\n";
 
 static int setup(void **state) {
     _cleanup_free_ char *config = format(configuration, scratch());
@@ -76,7 +95,9 @@ static int setup(void **state) {
                   "WRITEBACK_EVENT=33004\nWRITEBACK_EVENT_NAME=ADPermissionsError\nPRIORITY=3\n"
                   "MESSAGE=refused\nWRITEBACK_REQUEST_ID=request-1\n"
                   "WRITEBACK_TRACKING_ID=tracking-1\n"
-                  "WRITEBACK_REASON=quotes relay-key-in-its-file somehow\n\n");
+                  "WRITEBACK_REASON=quotes relay-key-in-its-file somehow\n"
+                  "WRITEBACK_ADDRESS=https://issuer-user:issuer-pass@login.example, issuer-pass\n"
+                  "WRITEBACK_OTHER=function-key/part== and meta-data-key\n\n");
     free(command(JOURNAL_REMOTE " --output=journal/agent.journal export 2>&1"));
     return 0;
 }
@@ -149,6 +170,8 @@ static void assert_nothing_secret_in(const char *name) {
         assert_null(strstr(r.text, secrets[i]));
     }
     /* So that there was something to be found. */
+    assert_contains(all, "WRITEBACK_ADDRESS=https://(masked)@login.example, (masked)\n");
+    assert_contains(all, "WRITEBACK_OTHER=(masked) and (masked)\n");
     assert_contains(all, "quotes (masked) somehow");
     assert_contains(all, "SharedAccessKey =(masked);EntityPath=writeback");
 }
@@ -188,10 +211,40 @@ static void complaint_of_a_wrong_line_tells_no_secret(void **state) {
     assert_null(strstr(r.text, "password-as-a-name"));
 }
 
+/* In JSON a quotation mark has a backslash before it. */
+static void complaint_that_json_escapes_tells_no_secret(void **state) {
+    static const char wrong[] =
+        "[Agent]\nId=a\n"
+        "[Directory \"corp.example\"]\nBindDn=u@corp.example\n"
+        "BindPasswordCredential=hun\"ter\\two\n"
+        "[Relay]\nConnectionString=Endpoint=sb://h.example/;SharedAccessKeyName=l;EntityPath=p\n"
+        "SharedAccessKeyCredential=%s/relay-key\n"
+        "[Issuer]\nUrl=https://login.example/\nAudience=a\n";
+    _cleanup_free_ char *config = format(wrong, scratch()), *arguments = NULL;
+    _cleanup_(json_freep) json_t *document = NULL;
+    const char *why;
+    ctl_run r;
+
+    (void) state;
+
+    scratch_write("wrong.conf", config);
+    arguments = format("bundle --health=%s/none --config=%s/wrong.conf --directory=%s/journal "
+                       "--json",
+                       scratch(), scratch(), scratch());
+    run_ctl(&r, arguments);
+    assert_int_equal(r.status, 0);
+    assert_int_equal(json_parse(r.text, strlen(r.text), sizeof(r.text), &document, &why), 0);
+    assert_contains(content_of(document, "check.json"), "BindPasswordCredential=(masked): the");
+    assert_null(strstr(r.text, "hun"));
+    assert_null(strstr(r.text, "two"));
+}
+
 static void configuration_is_told_without_what_is_not_known(void **state) {
     static const char expected[] =
         "#\n"
         "[Agent]\n"
+        "#\n"
+        "# (masked: no setting of writebackd.conf)\n"
         "Id=agent-test\n"
         "TenantId=72f988bf-86f1-41af-91ab-2d7cd011db47\n"
         "[Relay \"primary\"]\n"
@@ -199,13 +252,22 @@ static void configuration_is_told_without_what_is_not_known(void **state) {
         "SharedAccessKeyName=listen;SharedAccessKey =(masked);EntityPath=writeback\n"
         "    (masked)\n"
         "SharedAccessKeyCredential=%s/relay-key\n"
-        "Proxy=http://(masked)@proxy.corp.example:3128\n"
+        "Proxy=http://(masked)\n"
         "[Directory \"corp.example\"]\n"
         "Controllers=dc1.corp.example\n"
-        "    dc2.corp.example\n"
+        "    ldaps://(masked)@dc2.corp.example\n"
         "BindDn=svc-writeback@corp.example\n"
         "BindPasswordCredential=(masked)\n"
-        "# (masked: no setting of writebackd.conf)\n";
+        "# (masked: no setting of writebackd.conf)\n"
+        "[Issuer \"entra\"]\n"
+        "Url=https://(masked)@login.example/\n"
+        "MetadataUrl=https://login.example/x?(masked)\n"
+        "\n"
+        "    (masked)\n"
+        "[Report]\n"
+        "Url=https://health.example/report?code=(masked)&subscription-key=(masked)&sig=(masked)&"
+        "(masked)&(masked)&(masked)#(masked)\n"
+        "    (masked)\n";
     _cleanup_(json_freep) json_t *document = bundle_json();
     _cleanup_free_ char *text = format(expected, scratch());
 
@@ -316,6 +378,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_secret_is_in_the_file),
         cmocka_unit_test(complaint_of_a_wrong_line_tells_no_secret),
+        cmocka_unit_test(complaint_that_json_escapes_tells_no_secret),
         cmocka_unit_test(configuration_is_told_without_what_is_not_known),
         cmocka_unit_test(description_asks_what_support_asks_and_knows_what_it_can),
         cmocka_unit_test(file_is_its_owners_and_never_one_that_is_there),

@@ -282,8 +282,8 @@ static void silent_server_costs_no_more_than_the_timeout(void **state) {
     json_decref(https_server_order("{s:b}", "hold", false));
 }
 
-static void closed_port_is_told(void **state) {
-    _cleanup_free_ char *url = https_server_url("/gone"), *error = NULL;
+static void closed_port_is_told_without_user_and_password(void **state) {
+    _cleanup_free_ char *url = https_server_url("/gone"), *error = NULL, *with_user = NULL;
 
     (void) state;
 
@@ -291,6 +291,8 @@ static void closed_port_is_told(void **state) {
                    (int) strcspn(strrchr(url, ':'), "/"), strrchr(url, ':'));
     https_server_set_up(false);
     assert_fails_alike((http_fetch_options){.url = url}, error);
+    with_user = format("https://user:hunter2@%s", strstr(url, "localhost"));
+    assert_fails_alike((http_fetch_options){.url = with_user}, error);
     https_server_set_up(true);
 }
 
@@ -481,7 +483,7 @@ int main(void) {
         cmocka_unit_test(server_without_a_trusted_certificate_is_refused),
         cmocka_unit_test(server_of_another_name_is_refused),
         cmocka_unit_test(silent_server_costs_no_more_than_the_timeout),
-        cmocka_unit_test(closed_port_is_told),
+        cmocka_unit_test(closed_port_is_told_without_user_and_password),
         cmocka_unit_test(answer_that_is_broken_off_is_told),
         cmocka_unit_test(the_same_fault_has_the_same_words),
         cmocka_unit_test(anything_but_https_is_refused),
