@@ -112,8 +112,10 @@ void config_read_graph(config_reader *r, config_section *s) {
     read_addresses(r, s, c);
     c->client_id = config_need_text(r, s, "ClientId", "the application's id (a GUID)");
     if (c->client_id && !config_is_guid(c->client_id))
-        config_fail(r, -EINVAL, &config_take(r, s, "ClientId")->place,
-                    "ClientId=%s is no application id; expected is a GUID", c->client_id);
+        config_fail(
+            r, -EINVAL, &config_take(r, s, "ClientId")->place,
+            "ClientId=: what stands there is no application id, and is not shown, since it may "
+            "be the secret; expected is a GUID");
 
     if (client_secret && client_secret->value[0])
         read_secret(r, s, c);

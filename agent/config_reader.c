@@ -280,6 +280,34 @@ char **config_list_free(char **list) {
     return NULL;
 }
 
+/* Somebody may have written the secret itself where its name should be. Keys are base64 with a = at
+ * their end, and passwords of a domain have capitals or other characters. */
+static bool looks_like_credential_name(const char *name) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyz0123456789._-";
+
+    return name[strspn(name, plain)] == '\0' || (*name == '/' && !strpbrk(name, "=+"));
+}
+
+static void fail_for_credential(config_reader *r, const config_place *place, int error,
+                                const char *key, const char *name, const char *path) {
+    static const char expected[] =
+        "expected is the name of a credential that the service is given (LoadCredential=) or an "
+        "absolute path";
+
+    if (!looks_like_credential_name(name))
+        config_fail(
+            r, error, place,
+            "%s= names no credential that can be read (%s); what stands there is not shown, since "
+            "it may be the secret itself; %s",
+            key, strerror(-error), expected);
+    else if (error == -ENODATA)
+        config_fail(r, error, place, "%s=%s: the credential %s is empty; put the secret into it",
+                    key, name, path);
+    else
+        config_fail(r, error, place, "%s=%s: the credential %s cannot be read (%s); %s", key, name,
+                    path ? path : "", strerror(-error), expected);
+}
+
 secret *config_get_credential(config_reader *r, config_section *s, const char *key,
                               const char *fallback) {
     config_setting *setting = config_take(r, s, key);
@@ -289,15 +317,8 @@ secret *config_get_credential(config_reader *r, config_section *s, const char *k
     int error;
 
     error = credential_read(name, &value, &path);
-    if (error == -ENODATA)
-        config_fail(r, error, setting ? &setting->place : &s->place,
-                    "%s=%s: the credential %s is empty; put the secret into it", key, name, path);
-    else if (error < 0)
-        config_fail(
-            r, error, setting ? &setting->place : &s->place,
-            "%s=%s: the credential %s cannot be read (%s); expected is the name of a credential that the "
-            "service is given (LoadCredential=) or an absolute path",
-            key, name, path ? path : "", strerror(-error));
+    if (error < 0)
+        fail_for_credential(r, setting ? &setting->place : &s->place, error, key, name, path);
     return value;
 }
 

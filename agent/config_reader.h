@@ -73,7 +73,7 @@ int config_get_choice(config_reader *r, config_section *s, const char *key,
                       const char *const *words);
 
 /* The secret in the credential that the setting names, else in the one called `fallback`; see
- * credential_read(). */
+ * credential_read(). What does not look like a name is not quoted. */
 secret *config_get_credential(config_reader *r, config_section *s, const char *key,
                               const char *fallback);
 

@@ -181,6 +181,18 @@ static size_t secrets_at(const known_secrets *k, const char *text) {
     return end;
 }
 
+/* Of an address that begins with its "://" here, whosever it is. */
+static size_t user_at(const char *text) {
+    static const char scheme[] = "://";
+    size_t begin = strlen(scheme);
+    const char *at;
+
+    if (strncmp(text, scheme, begin) != 0)
+        return 0;
+    at = memrchr(text + begin, '@', strcspn(text + begin, "/?#\"'<> \t\r\n"));
+    return at ? (size_t) (at - text) - begin : 0;
+}
+
 char *known_secrets_mask(const known_secrets *k, const char *text) {
     char *masked = NULL;
     size_t size = 0;
@@ -189,13 +201,15 @@ char *known_secrets_mask(const known_secrets *k, const char *text) {
     if (!f)
         return NULL;
     while (*text) {
-        size_t n = secrets_at(k, text);
+        size_t n = secrets_at(k, text), user = n > 0 ? 0 : user_at(text);
 
-        if (n > 0)
+        if (user > 0)
+            fputs("://" REDACTED, f);
+        else if (n > 0)
             fputs(REDACTED, f);
         else
             fputc(*text, f);
-        text += n > 0 ? n : 1;
+        text += user > 0 ? strlen("://") + user : n > 0 ? n : 1;
     }
     if (fclose(f) != 0) {
         free(masked);

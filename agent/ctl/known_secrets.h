@@ -15,7 +15,8 @@ typedef struct known_secrets known_secrets;
 known_secrets *known_secrets_read(const char *const *files);
 known_secrets *known_secrets_free(known_secrets *k);
 
-/* A copy of `text` in which each of them is masked. malloc(3)ed, or NULL. */
+/* A copy of `text` in which each of them is masked, and what stands before the @ of any address:
+ * the journal may have one that the configuration had last week. malloc(3)ed, or NULL. */
 char *known_secrets_mask(const known_secrets *k, const char *text);
 
 /* The same of all strings in it, however JSON would write them: with a \ before " and \, one would
