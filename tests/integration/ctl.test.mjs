@@ -11,6 +11,7 @@ import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import net from 'node:net';
 import { after, afterEach, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client } from '../lab/cloud/client.mjs';
 import { AgentProcess, configure, entries, readiness, STATE } from './agent-process.mjs';
@@ -211,6 +212,31 @@ test('keys that are open to others, or none at all', async () => {
   writeFileSync(`${STATE}/keys.json`, keys);
   chmodSync(`${STATE}/keys.json`, 0o600);
   assert.equal(check().status, 0);
+});
+
+// Where none of these addresses answers; a failure that goes on is logged once besides.
+test('keys in addresses are told nowhere', async () => {
+  const keys = ['key-of-the-report', 'key-of-metadata', 'user-of-proxy', 'password-of-proxy'];
+  configure({ Issuer: [`MetadataUrl=https://login.lab.example/metadata?code=${keys[1]}`, `Proxy=http://${keys[2]}:${keys[3]}@127.0.0.1:9`] },
+    (text) => `${text}\n[Report]\nUrl=https://login.lab.example:9/report?code=${keys[0]}\nInterval=10s\n`);
+  agent.start();
+  const get = async (path) => (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}${path}`)).text();
+  const signal = AbortSignal.timeout(PATIENCE);
+  while (!/^writeback_reports_total\{outcome="failed"\} [3-9]/m.test(await get('/metrics').catch(() => '')))
+    await sleep(50, undefined, { signal });
+
+  const told = [readFileSync(env.WRITEBACK_LAB_LOG, 'utf8'), ctl('check').stdout, ctl('check', '--json').stdout,
+    ctl('status').stdout, ctl('bundle', '--json').stdout];
+  for (const path of ['/', '/status', '/healthz', '/readyz', '/metrics']) told.push(await get(path));
+  for (const text of told) {
+    assert.ok(text.length > 0);
+    for (const key of keys) assert.ok(!text.includes(key), `${key} in ${text}`);
+  }
+  assert.match(told[1], /no connection to the proxy for login\.lab\.example/);
+  const log = (event) => entries().filter((entry) => entry.event === event && /login\.lab\.example/.test(entry.text));
+  assert.match(log(32015)[0].text, /to https:\/\/login\.lab\.example:9\/report failed: no connection to login\.lab\.example:9: Connection refused\./);
+  assert.equal(log(32015).length, 1);
+  assert.equal(log(32001).filter(({ text }) => /the proxy for/.test(text)).length, 1);
 });
 
 test('what takes its time is told on a terminal, and nowhere else', async () => {
