@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <systemd/sd-daemon.h>
 
+#include "agent/room_health.h"
 #include "agent/service_parts.h"
 #include "agent/tenant_health.h"
 
@@ -32,21 +33,16 @@ static void tell(service *s, const health_component *told) {
     after_news(s);
 }
 
-void service_report(service *s, health_component_type type, const char *prefix, const char *name,
-                    const char *instance, health_status status, const char *output, usec_t latency,
-                    usec_t not_after) {
+void service_report(service *s, const char *prefix, const char *name, const char *instance,
+                    health_component told) {
     _cleanup_free_ char *key = NULL;
 
     if (asprintf(&key, "%s%s%s", prefix, *name ? ":" : "", name) < 0)
         return;
 
-    tell(s, &(health_component){.type = type,
-                                .name = key,
-                                .instance = instance,
-                                .status = status,
-                                .output = output,
-                                .latency = latency,
-                                .certificate_not_after = not_after});
+    told.name = key;
+    told.instance = instance;
+    tell(s, &told);
 }
 
 /* Its clock was read; one of several instances has a vote together with the others. */
@@ -69,73 +65,40 @@ void service_forget(service *s, const char *prefix, const char *name, const char
 
 void service_on_relay_state(const relay_status *status, void *userdata) {
     service_relay *r = userdata;
-    health_status h = status->state == RELAY_CONNECTED ? HEALTH_PASS
-                      : status->reason                 ? HEALTH_FAIL
-                                                       : HEALTH_UNKNOWN;
 
     health_set_relay_counters(r->service->health, relay_name(r->relay), status->reconnects,
                               status->last_heartbeat);
     note_clock(r->service, "relay", relay_name(r->relay), "", status->clock);
-    service_report(r->service, COMPONENT_RELAY, "relay", relay_name(r->relay), "", h,
-                   status->reason, status->latency, 0);
-}
-
-/* A controller that answers and yet cannot do a reset is of no use. */
-static health_status controller_health(const directory *d, const controller_status *c,
-                                       const char **ret_why) {
-    *ret_why = c->reason;
-    switch (c->state) {
-    case CONTROLLER_USABLE:
-        if (c->has_policy_hints || !directory_needs_policy_hints(d))
-            return HEALTH_PASS;
-        *ret_why = "it does not support policy hints, which PolicyHints=require asks for";
-        return HEALTH_FAIL;
-    case CONTROLLER_UNUSABLE:
-        return HEALTH_FAIL;
-    default:
-        return HEALTH_UNKNOWN;
-    }
+    service_report(r->service, "relay", relay_name(r->relay), "", relay_health(status));
 }
 
 void service_on_directory_state(directory *d, void *userdata) {
     for (size_t i = 0; i < directory_n_controllers(d); i++) {
         const controller_status *c = directory_controller(d, i);
-        const char *why;
-        health_status status = controller_health(d, c, &why);
 
         if (c->state == CONTROLLER_GONE) {
             service_forget(userdata, "directory", directory_domain(d), c->name);
             continue;
         }
         note_clock(userdata, "directory", directory_domain(d), c->name, c->clock);
-        service_report(userdata, COMPONENT_CONTROLLER, "directory", directory_domain(d), c->name,
-                       status, why, c->latency, c->not_after);
+        service_report(userdata, "directory", directory_domain(d), c->name,
+                       controller_health(c, directory_needs_policy_hints(d)));
     }
 }
 
 void service_on_issuer_state(const issuer_status *status, void *userdata) {
     service_issuer *i = userdata;
-    health_status h = HEALTH_PASS;
-
-    if (status->reason)
-        h = status->has_keys ? HEALTH_WARN : HEALTH_FAIL;
-    else if (!status->has_keys)
-        h = HEALTH_UNKNOWN;
 
     note_clock(i->service, "issuer", i->name, "", status->clock);
-    service_report(i->service, COMPONENT_ISSUER, "issuer", i->name, "", h, status->reason, 0, 0);
+    service_report(i->service, "issuer", i->name, "", issuer_health(status));
 }
 
 void service_on_ledger_health(int r, const char *why, void *userdata) {
-    service_report(userdata, COMPONENT_LEDGER, "ledger", "", "", r < 0 ? HEALTH_FAIL : HEALTH_PASS,
-                   r < 0 ? why : NULL, 0, 0);
+    service_report(userdata, "ledger", "", "", ledger_health(r, why));
 }
 
 void service_on_keys_state(const key_keeper_status *status, void *userdata) {
-    health_status h = status->is_over ? HEALTH_FAIL : status->reason ? HEALTH_WARN : HEALTH_PASS;
-
-    service_report(userdata, COMPONENT_KEYS, "keys", "", "", h, status->reason, 0,
-                   status->not_after);
+    service_report(userdata, "keys", "", "", keys_health(status));
 }
 
 void service_on_clock_state(clock_state state, const char *why, const clock_witness *witnesses,

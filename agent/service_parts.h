@@ -77,10 +77,10 @@ void service_tear_down(service *s);
 /* STATUS= of sd_notify(3). */
 void service_tell_systemd(service *s);
 
-/* Tells health, the reporter and systemd of a component: `prefix`, or "prefix:name". */
-void service_report(service *s, health_component_type type, const char *prefix, const char *name,
-                    const char *instance, health_status status, const char *output, usec_t latency,
-                    usec_t not_after);
+/* Tells health, the reporter and systemd of a component, whose name is `prefix`, or "prefix:name".
+ */
+void service_report(service *s, const char *prefix, const char *name, const char *instance,
+                    health_component told);
 void service_forget(service *s, const char *prefix, const char *name, const char *instance);
 
 /* For the rooms to call; userdata is the service, of a relay and an issuer its slot above. */

@@ -103,7 +103,8 @@ static int open_ledger(service *s, rooms *r) {
     if (asprintf(&path, "%s/ledger.sqlite", r->config->state_directory) < 0)
         return -ENOMEM;
 
-    service_report(s, COMPONENT_LEDGER, "ledger", "", "", HEALTH_UNKNOWN, NULL, 0, 0);
+    service_report(s, "ledger", "", "",
+                   (health_component){.type = COMPONENT_LEDGER, .status = HEALTH_UNKNOWN});
     return ledger_new(s->event,
                       &(const ledger_config){.path = path,
                                              .host = *r->host ? r->host : NULL,

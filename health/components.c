@@ -144,13 +144,17 @@ int components_report(components *all, const health_component *told, usec_t now)
             return r;
     }
 
-    if (told->status == HEALTH_FAIL && c->told != HEALTH_FAIL)
+    if (told->status == HEALTH_FAIL && c->told != HEALTH_FAIL) {
         note_failure(c, now);
+        c->failure = told->event;
+    }
     c->told = told->status;
+    c->event = told->event;
     if (c->told == HEALTH_PASS && c->calm > now) {
         show(c, HEALTH_WARN, now);
         free(output);
         output = flapping_text(c);
+        c->event = c->failure;
     } else {
         show(c, c->told, now);
     }
@@ -160,7 +164,6 @@ int components_report(components *all, const health_component *told, usec_t now)
     c->reported = now;
     c->latency = told->latency;
     c->not_after = told->certificate_not_after;
-    c->event = told->event;
     return 0;
 }
 
@@ -203,8 +206,12 @@ void components_forget(components *all, const char *name, const char *instance) 
     }
 }
 
+static bool has_steps(outcome o) {
+    return o != OUTCOME_INVALID && *outcome_get(o)->steps;
+}
+
 bool component_has_event(const component *c) {
-    return *outcome_get(c->event)->steps;
+    return has_steps(c->event);
 }
 
 outcome component_event(const component *c) {
@@ -223,7 +230,7 @@ outcome component_event(const component *c) {
     case COMPONENT_LICENCE:
         return OUTCOME_LICENCE_MISSING;
     case COMPONENT_KEYS:
-        return OUTCOME_CRYPTO_ERROR;
+        return OUTCOME_KEYS_NOT_RENEWED;
     case COMPONENT_LEDGER:
         return OUTCOME_LEDGER_UNAVAILABLE;
     case COMPONENT_CLOCK:

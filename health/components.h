@@ -32,7 +32,8 @@ typedef struct component {
     usec_t not_after;    /* CLOCK_REALTIME; 0: none */
     unsigned reconnects; /* of a relay */
     usec_t last_heartbeat; /* of a relay, CLOCK_REALTIME; 0: none */
-    outcome event;         /* as told */
+    outcome event;         /* as told; of what comes and goes, that of `failure` */
+    outcome failure;       /* the event that its last failure began with */
 } component;
 
 /* In the order of their types, and within a type as they came. All zero: none. */

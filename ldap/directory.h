@@ -73,7 +73,8 @@ typedef struct controller_status {
     controller_state state;
     usec_t since;       /* CLOCK_REALTIME */
     const char *reason; /* why it cannot be used, for people: "it bears a certificate that …" */
-    outcome outcome; /* the same as a word: OUTCOME_AD_NOT_REACHABLE, OUTCOME_AD_CONFIGURATION … */
+    outcome outcome; /* the same as a word: OUTCOME_AD_NOT_REACHABLE, OUTCOME_AD_CONFIGURATION …;
+                        OUTCOME_CONTROLLERS_NOT_FOUND where it stands for DNS */
     bool is_account_refused; /* it, or another one before it, refuses the agent's account */
     bool has_policy_hints;
     usec_t not_after;    /* of its certificate, CLOCK_REALTIME; 0: unknown */

@@ -119,7 +119,7 @@ const controller_status *domain_search_status(domain *d) {
     d->search_status.state = state;
     d->search_status.name = discovery_name(d->discovery);
     d->search_status.outcome =
-        state == CONTROLLER_UNUSABLE ? OUTCOME_AD_NOT_REACHABLE : OUTCOME_INVALID;
+        state == CONTROLLER_UNUSABLE ? OUTCOME_CONTROLLERS_NOT_FOUND : OUTCOME_INVALID;
     d->search_status.reason = d->search_problem;
     return &d->search_status;
 }

@@ -190,6 +190,7 @@ static void on_end(const websocket_end *how, void *userdata) {
     else
         log_failed_attempt(r, how);
 
+    r->status.is_lost = was_open;
     arm(r->retry, backoff_next(&r->backoff, &end, arc4random()));
     set_state(r, RELAY_CONNECTING, how->reason);
 }

@@ -69,7 +69,9 @@ typedef struct relay_status {
     relay_state state;
     usec_t since; /* CLOCK_REALTIME */
     const char
-        *reason; /* why it is not connected, for people; NULL where it is or nothing is known */
+        *reason;  /* why it is not connected, for people; NULL where it is or nothing is known */
+    bool is_lost; /* it was connected, and has not been tried again since (32002); else: the last
+                     attempt failed (31034) */
     unsigned reconnects;   /* how often it came back since the start */
     usec_t last_heartbeat; /* CLOCK_REALTIME of the last frame from the relay; 0: none */
     usec_t latency;        /* of the last PING; 0: none yet */

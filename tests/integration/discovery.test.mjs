@@ -157,6 +157,8 @@ test('without an answer of DNS this is told; it is asked again, and once known, 
   assert.match((await controllersInHealth())[DOMAIN].output, /the name does not exist \(SRV _ldap\._tcp\.dc\._msdcs\.corp\.example\)$/);
   assert.equal(await ready(), 503);
   assert.match(said(), / 35044 ControllersNotFound: /);
+  const { cures } = await (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/status`)).json();
+  assert.deepEqual(cures.map(({ eventId }) => eventId), [35044]);
 
   dns.records = { [DOMAIN]: [{ target: DC1 }] };
   await until('it is asked again', async () => JSON.stringify(await status()) === JSON.stringify({ [DC1]: 'pass' }));

@@ -234,6 +234,7 @@ static void what_comes_and_goes_is_not_called_well_at_once(void **state) {
 
     assert_int_equal(components_report(&all, &told, now), 0);
     c = components_find(&all, "relay:primary", "");
+    told.event = OUTCOME_RELAY_ERROR;
     for (int i = 0; i < 3; i++) {
         assert_int_equal(c->status, HEALTH_PASS);
         assert_int_equal(components_settle(&all, now), 0);
@@ -244,12 +245,16 @@ static void what_comes_and_goes_is_not_called_well_at_once(void **state) {
         assert_int_equal(c->status, HEALTH_FAIL);
         told.status = HEALTH_PASS;
         told.output = NULL;
+        told.event = OUTCOME_INVALID;
         assert_int_equal(components_report(&all, &told, now + 1), 0);
+        told.event = OUTCOME_RELAY_ERROR;
     }
 
     assert_int_equal(c->status, HEALTH_WARN);
     assert_int_equal(c->since, now + 1);
     assert_non_null(strstr(c->output, "it comes and goes"));
+    /* What cures it is what cures its failures. */
+    assert_int_equal(component_event(c), OUTCOME_RELAY_ERROR);
     assert_int_equal(components_settle(&all, now + 1), now + 5 * USEC_PER_MINUTE);
 
     /* A failure is shown at once all the same, and the five minutes begin anew. */
