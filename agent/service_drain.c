@@ -59,6 +59,7 @@ static int end_drain(service *s) {
     service_tear_down(s);
     if (service_build(s, TAKE_PTR(s->next_config)) < 0)
         return sd_event_exit(s->event, EXIT_FAILURE);
+    health_end_reload(s->health);
 
     (void) sd_notify(0, "READY=1");
     service_tell_systemd(s);
@@ -124,6 +125,7 @@ void service_reload(service *s) {
 
     (void) config_free(s->next_config);
     s->next_config = c;
+    health_begin_reload(s->health);
     drain(s, WISH_RELOAD);
 }
 

@@ -69,7 +69,8 @@ struct service {
  * Logs what fails. Returns 0 or negative errno. */
 int service_build(service *s, config *c);
 
-/* Nothing is left of the rooms and their configuration, nor of their components in health. */
+/* Nothing is left of the rooms and their configuration; their components in health are forgotten
+ * (during a reload: until they are told again). */
 void service_tear_down(service *s);
 
 /* ---- service_news.c -------------------------------------------------------------------------- */

@@ -19,11 +19,15 @@ static bool group_fails(const components *all, const component *c) {
     return true;
 }
 
-/* Whether one of those that can stand in for each other is known to work. */
+static bool works(const component *c) {
+    return c->status == HEALTH_PASS || c->status == HEALTH_WARN;
+}
+
+/* Whether one of those that can stand in for each other is known to work now. */
 static bool group_serves(const components *all, const component *c) {
     for (size_t i = 0; i < all->n; i++)
-        if (are_alternatives(all->items[i], c) &&
-            (all->items[i]->status == HEALTH_PASS || all->items[i]->status == HEALTH_WARN))
+        if (are_alternatives(all->items[i], c) && works(all->items[i]) &&
+            !all->items[i]->is_untried)
             return true;
 
     return false;

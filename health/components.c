@@ -62,10 +62,28 @@ component *components_find(const components *all, const char *name, const char *
     return NULL;
 }
 
+/* Behind the others of its type. There is room. */
+static void insert(components *all, component *c) {
+    size_t at = all->n++;
+
+    while (at > 0 && all->items[at - 1]->type > c->type)
+        at--;
+    memmove(&all->items[at + 1], &all->items[at], (all->n - 1 - at) * sizeof(component *));
+    all->items[at] = c;
+}
+
+static void take_out(components *all, const component *c) {
+    size_t at = 0;
+
+    while (all->items[at] != c)
+        at++;
+    all->n--;
+    memmove(&all->items[at], &all->items[at + 1], (all->n - at) * sizeof(component *));
+}
+
 static int add(components *all, const health_component *told, usec_t now, component **ret) {
     _cleanup_(component_freep) component *c = calloc(1, sizeof(*c));
     component **items;
-    size_t at = all->n;
 
     if (!c)
         return -ENOMEM;
@@ -83,12 +101,7 @@ static int add(components *all, const health_component *told, usec_t now, compon
         return -ENOMEM;
     all->items = items;
 
-    while (at > 0 && items[at - 1]->type > c->type)
-        at--;
-    memmove(&items[at + 1], &items[at], (all->n - at) * sizeof(*items));
-    items[at] = c;
-    all->n++;
-
+    insert(all, c);
     *ret = TAKE_PTR(c);
     return 0;
 }
@@ -124,6 +137,26 @@ static char *flapping_text(const component *c) {
                : text;
 }
 
+/* Of these HEALTH_UNKNOWN says that they were not tried yet; of the others, that what was asked for
+ * was not told. */
+static bool is_tried(health_component_type type) {
+    switch (type) {
+    case COMPONENT_SYNC:
+    case COMPONENT_LICENCE:
+    case COMPONENT_CLOCK:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* What a reload let go, and what is there again. */
+static void take_back(components *all, component *c) {
+    c->is_let_go = false;
+    take_out(all, c);
+    insert(all, c);
+}
+
 int components_report(components *all, const health_component *told, usec_t now) {
     _cleanup_free_ char *output = NULL;
     component *c;
@@ -143,6 +176,12 @@ int components_report(components *all, const health_component *told, usec_t now)
         if (r < 0)
             return r;
     }
+
+    if (c->is_let_go)
+        take_back(all, c);
+    c->is_untried = told->status == HEALTH_UNKNOWN && is_tried(c->type);
+    if (c->is_untried && c->status != HEALTH_UNKNOWN)
+        return 0;
 
     if (told->status == HEALTH_FAIL && c->told != HEALTH_FAIL) {
         note_failure(c, now);
@@ -192,18 +231,40 @@ usec_t components_settle(components *all, usec_t now) {
     return next;
 }
 
+static void forget(components *all, component *c) {
+    take_out(all, c);
+    (void) component_free(c);
+}
+
 void components_forget(components *all, const char *name, const char *instance) {
+    component *c = components_find(all, name, instance);
+
+    if (c)
+        forget(all, c);
+}
+
+void components_let_go(components *all, const char *name, const char *instance) {
+    component *c = components_find(all, name, instance);
+
+    if (c)
+        c->is_let_go = c->is_untried = true;
+}
+
+/* Whether another of its check has yet to be tried: DNS, say, which may tell of this one again. */
+static bool may_come_back(const components *all, const component *c) {
     for (size_t i = 0; i < all->n; i++) {
-        component *c = all->items[i];
+        const component *other = all->items[i];
 
-        if (strcmp(c->name, name) != 0 || strcmp(c->instance, instance) != 0)
-            continue;
-
-        all->n--;
-        memmove(&all->items[i], &all->items[i + 1], (all->n - i) * sizeof(component *));
-        (void) component_free(c);
-        return;
+        if (other->is_untried && !other->is_let_go && strcmp(other->name, c->name) == 0)
+            return true;
     }
+    return false;
+}
+
+void components_sweep(components *all) {
+    for (size_t i = all->n; i-- > 0;)
+        if (all->items[i]->is_let_go && !may_come_back(all, all->items[i]))
+            forget(all, all->items[i]);
 }
 
 static bool has_steps(outcome o) {

@@ -16,10 +16,17 @@
 #define COMPONENT_FLAP_WINDOW (10 * USEC_PER_MINUTE)
 #define COMPONENT_CALM (5 * USEC_PER_MINUTE)
 
+/* For people, of a part whose state is from before a reload. */
+#define COMPONENT_NOT_TRIED_AGAIN                                                                  \
+    "Not looked at again yet since the configuration was read; it was so before"
+
 typedef struct component {
     health_component_type type;
     health_status status; /* as shown */
     health_status told;
+    bool is_untried; /* nobody has looked at it yet, or not again since a reload: then the rest is
+                        as it was before */
+    bool is_let_go;  /* a reload took it away, unless it is told again */
     char *name;
     char *instance;
     char *output;                     /* NULL: nothing to say */
@@ -47,8 +54,9 @@ void components_done(components *all);
 /* The component of this name and instance, or NULL. */
 component *components_find(const components *all, const char *name, const char *instance);
 
-/* Adds or updates one; `now` is CLOCK_REALTIME. Texts are made printable UTF-8. Returns 0, or
- * -ENOMEM and then nothing has changed. */
+/* Adds or updates one; `now` is CLOCK_REALTIME. Texts are made printable UTF-8. A part whose state
+ * is known and that is told as not tried yet (HEALTH_UNKNOWN, of all but synchronisation, licence
+ * and clock) keeps that state. Returns 0, or -ENOMEM and then nothing has changed. */
 int components_report(components *all, const health_component *told, usec_t now);
 
 /* Ends the damping of those that have been well for long enough. Returns when the next one may be,
@@ -56,6 +64,11 @@ int components_report(components *all, const health_component *told, usec_t now)
 usec_t components_settle(components *all, usec_t now);
 
 void components_forget(components *all, const char *name, const char *instance);
+
+/* It is gone, unless it is told again: components_sweep() forgets it as soon as all others of its
+ * check that were told since have been tried. */
+void components_let_go(components *all, const char *name, const char *instance);
+void components_sweep(components *all);
 
 /* Whether an event was told with it whose steps cure it. */
 bool component_has_event(const component *c);

@@ -53,10 +53,14 @@ static json_t *check_entry(const components *all, const component *c) {
                       c->not_after);
     if (root)
         r |= json_object_set_new(entry, "causedBy", json_string(root->name));
+    if (c->status == HEALTH_UNKNOWN || c->is_untried)
+        r |= json_object_set_new(entry, "known", json_false());
     if (c->status == HEALTH_UNKNOWN)
         r |= json_object_set_new(entry, "output",
                                  c->output ? json_sprintf("Not known: %s", c->output)
                                            : json_string("Not known: not looked at yet"));
+    else if (c->is_untried)
+        r |= json_object_set_new(entry, "output", json_string(COMPONENT_NOT_TRIED_AGAIN));
     else if (c->output)
         r |= json_object_set_new(entry, "output", json_string(c->output));
 
@@ -262,7 +266,12 @@ json_t *document_ready(const health *h) {
     if (health_is_ready(h))
         return json_pack("{s:s}", "status", "pass");
 
-    why = h->stopping ? strdup("The agent is stopping") : document_reasons_line(h);
+    if (h->stopping)
+        why = strdup("The agent is stopping");
+    else if (h->reloading)
+        why = strdup("The agent is taking over a new configuration");
+    else
+        why = document_reasons_line(h);
     return why ? json_pack("{s:s, s:s}", "status", "fail", "output", why) : NULL;
 }
 

@@ -35,6 +35,8 @@ static void tell_failure(health *h, bool is_flapping) {
 static void settle(health *h) {
     usec_t next = components_settle(&h->components, now_realtime());
 
+    if (!h->reloading)
+        components_sweep(&h->components);
     tell_failure(h, next > 0);
     if (!h->settling)
         return;
@@ -144,7 +146,21 @@ int health_report(health *h, const health_component *told) {
 void health_forget(health *h, const char *name, const char *instance) {
     assert(h && name && instance);
 
-    components_forget(&h->components, name, instance);
+    if (h->reloading)
+        components_let_go(&h->components, name, instance);
+    else
+        components_forget(&h->components, name, instance);
+    settle(h);
+}
+
+void health_begin_reload(health *h) {
+    assert(h);
+    h->reloading = true;
+}
+
+void health_end_reload(health *h) {
+    assert(h);
+    h->reloading = false;
     settle(h);
 }
 
@@ -160,11 +176,11 @@ health_status health_overall(const health *h) {
 
 bool health_is_ready(const health *h) {
     assert(h);
-    return !h->stopping && blade_fold(&h->components).ready;
+    return !h->stopping && !h->reloading && blade_fold(&h->components).ready;
 }
 
 static const char *status_word(const component *c) {
-    switch (c->status) {
+    switch (c->is_untried ? HEALTH_UNKNOWN : c->status) {
     case HEALTH_PASS:
         return c->type == COMPONENT_RELAY ? "connected" : "ok";
     case HEALTH_WARN:

@@ -68,12 +68,20 @@ int health_new(sd_event *event, const health_config *config, health **ret, char 
 health *health_free(health *h);
 
 /* Tells a component's state, for writeback_component_status too; adds it where it is new.
- * Since-when is kept here. A component that has not been tried yet is told as HEALTH_UNKNOWN. Logs
- * 31044 when the overall status becomes fail. Returns 0 or -ENOMEM. */
+ * Since-when is kept here. A component that has not been tried yet, or not since a reload, is told
+ * as HEALTH_UNKNOWN; one that was known before keeps its state until it is. Logs 31044 when the
+ * overall status becomes fail. Returns 0 or -ENOMEM. */
 int health_report(health *h, const health_component *told);
 
-/* A component that is gone (a reload took it away). */
+/* A component that is gone. */
 void health_forget(health *h, const char *name, const char *instance);
+
+/* A reload: not ready from the one to the other, since requests are turned away. What is forgotten
+ * between them and then told again, also after the end, is the same part as before: it keeps its
+ * state, since-when and history until it is tried. What is not told again is gone as soon as all
+ * the others of its check were tried. */
+void health_begin_reload(health *h);
+void health_end_reload(health *h);
 
 /* The agent is stopping: not ready from now on. */
 void health_set_stopping(health *h);

@@ -202,7 +202,10 @@ static void put_blade(FILE *f, const health *h, usec_t now) {
     fputs(is_shown ? "shown" : "not shown", f);
     fputs("</dd></div>", f);
     put_fact(f, "Takes requests");
-    fputs(h->stopping ? "no, it is stopping" : health_is_ready(h) ? "yes" : "no", f);
+    if (h->stopping || h->reloading)
+        fputs(h->stopping ? "no, it is stopping" : "no, it takes over a new configuration", f);
+    else
+        fputs(health_is_ready(h) ? "yes" : "no", f);
     fputs("</dd></div>", f);
     put_fact(f, "Under way");
     fprintf(f, "%u</dd></div>", h->metrics.in_flight);
@@ -279,7 +282,9 @@ static void put_part(FILE *f, const components *all, const component *c, usec_t 
     put_since(f, c->since, now);
     fputs("</span>", f);
 
-    if (c->output) {
+    if (c->is_untried && c->status != HEALTH_UNKNOWN) {
+        fputs("<span class=\"output\">" COMPONENT_NOT_TRIED_AGAIN "</span>", f);
+    } else if (c->output) {
         fputs("<span class=\"output\">", f);
         put(f, c->output);
         fputs("</span>", f);

@@ -22,6 +22,7 @@ struct health {
     size_t n_clocks;
     endpoints *endpoints;
     sd_event_source *settling; /* ends the damping of what has calmed down */
+    bool reloading;            /* requests are turned away, and what is forgotten is only let go */
     bool stopping;
     bool failure_is_told; /* 31044 was logged for the failure that lasts */
 };

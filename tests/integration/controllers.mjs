@@ -24,7 +24,7 @@ export function inLab(lines) {
 
 export const start = (name) => inLab(`controller_start ${name}; controller_wait ${name}`);
 
-/** {host: {status, output, …}} */
+/** {host: {status, known, output, …}}; after a reload `known` is false until the controller was tried again. */
 export async function controllersInHealth() {
   // The agent closes a connection that is idle for five seconds, and a test may be stopped for longer by start().
   const health = await (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/healthz`, { headers: { connection: 'close' } })).json();

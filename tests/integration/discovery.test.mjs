@@ -25,7 +25,8 @@ const dns = new NameServer();
 
 const log = () => readFileSync(env.WRITEBACK_LAB_LOG, 'utf8');
 const status = async () =>
-  Object.fromEntries(Object.entries(await controllersInHealth()).map(([host, entry]) => [host, entry.status]));
+  Object.fromEntries(Object.entries(await controllersInHealth()).map(([host, entry]) =>
+    [host, entry.known === false ? 'not known' : entry.status]));
 const ready = async () => (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/readyz`)).status;
 
 /** Reloads the agent with these lines in place of Controllers=, and DNS with these records. */

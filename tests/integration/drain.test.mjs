@@ -96,6 +96,10 @@ test('a reload answers the slow reset that is under way before it takes the new 
   process.kill(controller, 'SIGSTOP');
   const slow = await beginReset('bob', 'Ab1!-slow-and-fifteen-long');
   agent.reload();
+  await until('it says that it reloads', async () => {
+    const answer = await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/readyz`);
+    return answer.status === 503 && /new configuration/.test((await answer.json()).output);
+  });
 
   const connections = () => entries().filter(({ event }) => event === 31019).length;
   const before = connections();
@@ -104,6 +108,24 @@ test('a reload answers the slow reset that is under way before it takes the new 
   await until('the rooms are built again', () => connections() > before);
   await agent.ready();
   assert.equal((await client.send(await sealed(reset('paul', 'Ab1!-after-the-reload')))).status, 200);
+});
+
+test('a reload that changes nothing leaves every part as it was, since when too', async () => {
+  const checks = async () => (await (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/healthz`)).json()).checks;
+  const since = async () => Object.fromEntries(Object.entries(await checks())
+    .filter(([name]) => /^(relay|directory|issuer|ledger|keys)/.test(name))
+    .map(([name, entries]) => [name, entries.map((entry) => [entry.status, entry.since])]));
+  const before = await since();
+  // Dates are told to the second.
+  await until('the next second', () => Object.values(before).flat().every(([, date]) => Date.now() >= Date.parse(date) + 1000));
+
+  const connections = () => entries().filter(({ event }) => event === 31019).length;
+  const connected = connections();
+  agent.reload();
+  await until('the rooms are built again', () => connections() > connected);
+  await until('each was looked at again', async () =>
+    Object.values(await checks()).flat().every(({ output }) => !/again yet/.test(output ?? '')));
+  assert.deepEqual(await since(), before);
 });
 
 test('with nothing under way, and nobody there, a stop does not wait', async () => {

@@ -53,7 +53,11 @@ const timeOf = (path) => new Promise((resolve, reject) => {
   }).on('error', reject);
 });
 
-const check = async (name) => (await (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/healthz`)).json()).checks[name]?.[0].status;
+/** The status of a check, once it was looked at in this configuration. */
+const check = async (name) => {
+  const entry = (await (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/healthz`)).json()).checks[name]?.[0];
+  return entry?.known === false ? undefined : entry?.status;
+};
 
 /** The other relay. */
 async function addRelay() {

@@ -282,6 +282,104 @@ static void what_comes_and_goes_is_not_called_well_at_once(void **state) {
     components_done(&all);
 }
 
+static void tell_at(components *all, health_component_type type, const char *name,
+                    const char *instance, health_status status, usec_t now) {
+    const health_component told = {
+        .type = type, .name = name, .instance = instance, .status = status};
+
+    assert_int_equal(components_report(all, &told, now), 0);
+}
+
+/* What is being tried again is as it was, until it was tried. */
+static void not_tried_yet_does_not_overwrite_what_is_known(void **state) {
+    components all = {0};
+    const component *relay, *sync;
+
+    (void) state;
+
+    tell_at(&all, COMPONENT_RELAY, "relay:primary", "", HEALTH_UNKNOWN, NOW);
+    relay = components_find(&all, "relay:primary", "");
+    assert_int_equal(relay->status, HEALTH_UNKNOWN);
+    assert_true(relay->is_untried);
+
+    tell_at(&all, COMPONENT_RELAY, "relay:primary", "", HEALTH_FAIL, NOW + 1);
+    assert_false(relay->is_untried);
+    tell_at(&all, COMPONENT_RELAY, "relay:primary", "", HEALTH_UNKNOWN, NOW + 2);
+    assert_int_equal(relay->status, HEALTH_FAIL);
+    assert_true(relay->is_untried);
+    tell_at(&all, COMPONENT_RELAY, "relay:primary", "", HEALTH_FAIL, NOW + 3);
+    assert_false(relay->is_untried);
+    assert_int_equal(relay->since, NOW + 1);
+    assert_int_equal(relay->n_failures, 1);
+
+    /* That Graph cannot tell is news. */
+    tell_at(&all, COMPONENT_SYNC, "sync", "", HEALTH_PASS, NOW);
+    tell_at(&all, COMPONENT_SYNC, "sync", "", HEALTH_UNKNOWN, NOW + 1);
+    sync = components_find(&all, "sync", "");
+    assert_int_equal(sync->status, HEALTH_UNKNOWN);
+    assert_false(sync->is_untried);
+
+    components_done(&all);
+}
+
+static void what_a_reload_let_go_is_the_same_part_when_it_is_told_again(void **state) {
+    const char *const domain = "directory:a.example";
+    components all = {0};
+
+    (void) state;
+
+    tell_at(&all, COMPONENT_CONTROLLER, domain, "dc1", HEALTH_PASS, NOW);
+    tell_at(&all, COMPONENT_CONTROLLER, domain, "dc2", HEALTH_PASS, NOW);
+    tell_at(&all, COMPONENT_RELAY, "relay:old", "", HEALTH_PASS, NOW);
+    components_let_go(&all, domain, "dc1");
+    components_let_go(&all, domain, "dc2");
+    components_let_go(&all, "relay:old", "");
+
+    /* The new configuration has another relay, and DNS has yet to tell of the controllers. */
+    tell_at(&all, COMPONENT_RELAY, "relay:new", "", HEALTH_UNKNOWN, NOW + 1);
+    tell_at(&all, COMPONENT_CONTROLLER, domain, "a.example", HEALTH_UNKNOWN, NOW + 1);
+    components_sweep(&all);
+    assert_null(components_find(&all, "relay:old", ""));
+    assert_non_null(components_find(&all, domain, "dc1"));
+    assert_non_null(components_find(&all, domain, "dc2"));
+    assert_false(blade_fold(&all).ready);
+
+    /* It tells of one, which is then tried. */
+    tell_at(&all, COMPONENT_CONTROLLER, domain, "dc2", HEALTH_UNKNOWN, NOW + 2);
+    components_forget(&all, domain, "a.example");
+    components_sweep(&all);
+    assert_non_null(components_find(&all, domain, "dc1"));
+    tell_at(&all, COMPONENT_CONTROLLER, domain, "dc2", HEALTH_PASS, NOW + 3);
+    components_sweep(&all);
+    assert_null(components_find(&all, domain, "dc1"));
+    assert_int_equal(components_find(&all, domain, "dc2")->since, NOW);
+
+    components_done(&all);
+}
+
+/* In the order in which the configuration names them now. */
+static void what_is_told_again_stands_where_it_would_if_it_were_new(void **state) {
+    const char *const domain = "directory:a.example";
+    components all = {0};
+
+    (void) state;
+
+    tell_at(&all, COMPONENT_CONTROLLER, domain, "dc1", HEALTH_PASS, NOW);
+    tell_at(&all, COMPONENT_CONTROLLER, domain, "dc2", HEALTH_PASS, NOW);
+    tell_at(&all, COMPONENT_ISSUER, "issuer:entra", "", HEALTH_PASS, NOW);
+    components_let_go(&all, domain, "dc1");
+    components_let_go(&all, domain, "dc2");
+    tell_at(&all, COMPONENT_CONTROLLER, domain, "dc2", HEALTH_UNKNOWN, NOW);
+    tell_at(&all, COMPONENT_CONTROLLER, domain, "dc1", HEALTH_UNKNOWN, NOW);
+
+    assert_int_equal(all.n, 3);
+    assert_string_equal(all.items[0]->instance, "dc2");
+    assert_string_equal(all.items[1]->instance, "dc1");
+    assert_string_equal(all.items[2]->name, "issuer:entra");
+
+    components_done(&all);
+}
+
 /* A controller's words come from the wire: control characters, broken UTF-8, no end. */
 static void what_a_peer_said_is_made_printable_and_cut(void **state) {
     char endless[4 * COMPONENT_TEXT_MAX];
@@ -440,6 +538,57 @@ static void stopping_is_not_ready_and_says_so(void **state) {
     assert_false(health_is_ready(&h));
     ready = document_ready(&h);
     assert_string_equal(json_get_string(ready, "output"), "The agent is stopping");
+
+    components_done(&h.components);
+}
+
+/* From the moment that requests are turned away until the parts of the new configuration work. */
+static void a_reload_is_not_ready_and_forgets_nothing_that_comes_back(void **state) {
+    _cleanup_(json_freep) json_t *draining = NULL, *document = NULL;
+    _cleanup_free_ char *line = NULL;
+    const component *relay;
+    health h = new_health();
+    const char *output;
+    usec_t since;
+    int known;
+
+    (void) state;
+
+    tell(&h, COMPONENT_CONTROLLER, "directory:a.example", "dc1", HEALTH_PASS, NULL);
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_PASS, NULL);
+    tell(&h, COMPONENT_RELAY, "relay:old", "", HEALTH_PASS, NULL);
+    relay = components_find(&h.components, "relay:primary", "");
+    since = relay->since;
+
+    health_begin_reload(&h);
+    assert_false(health_is_ready(&h));
+    draining = document_ready(&h);
+    assert_string_equal(json_get_string(draining, "output"),
+                        "The agent is taking over a new configuration");
+    health_forget(&h, "relay:primary", "");
+    health_forget(&h, "relay:old", "");
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_UNKNOWN, NULL);
+    health_end_reload(&h);
+
+    assert_null(components_find(&h.components, "relay:old", ""));
+    assert_false(health_is_ready(&h));
+    assert_int_equal(health_overall(&h), HEALTH_PASS);
+    document = health_document(&h);
+    assert_int_equal(json_unpack(document, "{s:{s:[{s:b, s:s}]}}", "checks", "relay:primary",
+                                 "known", &known, "output", &output),
+                     0);
+    assert_false(known);
+    assert_string_equal(output, COMPONENT_NOT_TRIED_AGAIN);
+    line = health_status_line(&h);
+    assert_non_null(strstr(line, "relay primary not tried yet"));
+
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_PASS, NULL);
+    assert_true(health_is_ready(&h));
+    assert_ptr_equal(components_find(&h.components, "relay:primary", ""), relay);
+    assert_int_equal(relay->since, since);
+
+    health_forget(&h, "relay:primary", "");
+    assert_null(components_find(&h.components, "relay:primary", ""));
 
     components_done(&h.components);
 }
@@ -715,11 +864,15 @@ int main(void) {
         cmocka_unit_test(a_root_cause_hides_what_follows_from_it),
         cmocka_unit_test(since_moves_with_the_status_only),
         cmocka_unit_test(what_comes_and_goes_is_not_called_well_at_once),
+        cmocka_unit_test(not_tried_yet_does_not_overwrite_what_is_known),
+        cmocka_unit_test(what_a_reload_let_go_is_the_same_part_when_it_is_told_again),
+        cmocka_unit_test(what_is_told_again_stands_where_it_would_if_it_were_new),
         cmocka_unit_test(what_a_peer_said_is_made_printable_and_cut),
         cmocka_unit_test(document_says_what_fails_and_that_the_rest_is_unknown),
         cmocka_unit_test(unknown_synchronisation_does_not_hide_the_blade),
         cmocka_unit_test(what_was_asked_in_vain_warns_and_has_a_cure),
         cmocka_unit_test(stopping_is_not_ready_and_says_so),
+        cmocka_unit_test(a_reload_is_not_ready_and_forgets_nothing_that_comes_back),
         cmocka_unit_test(status_line_tells_the_day_in_one_line),
         cmocka_unit_test(a_failure_is_logged_once_however_long_it_lasts),
         cmocka_unit_test(metrics_tell_requests_by_how_they_ended),
