@@ -22,6 +22,7 @@ struct reporter {
     char *address; /* the URL without its query, for the log */
     sd_event_source *timer;
     usec_t due;        /* CLOCK_MONOTONIC, of the timer */
+    usec_t first_by;   /* CLOCK_MONOTONIC, when the first is sent at last */
     http_fetch *fetch; /* under way, or NULL */
     char *digest;      /* what the last report said */
     usec_t ended;      /* CLOCK_MONOTONIC, when the last one did; 0: none yet */
@@ -40,6 +41,11 @@ static void arm(reporter *r, usec_t due) {
     r->due = due;
     (void) sd_event_source_set_time(r->timer, due);
     (void) sd_event_source_set_enabled(r->timer, SD_EVENT_ONESHOT);
+}
+
+/* For what belongs together to be told together. */
+static usec_t short_pause(const reporter *r) {
+    return r->config->interval / 60;
 }
 
 /* How long to wait after the last report, where there is a reason to send another. */
@@ -128,6 +134,12 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
     (void) source;
     (void) usec;
 
+    /* The cloud need not hear of each start that nothing is known yet. */
+    if (!r->digest && !health_has_tried_all(r->health) && now_monotonic() < r->first_by) {
+        arm(r, now_monotonic() + short_pause(r));
+        return 0;
+    }
+
     k = send_report(r);
     if (k < 0)
         end(r, strerrordesc_np(-k));
@@ -146,7 +158,7 @@ void reporter_touch(reporter *r) {
     if (!digest || (r->digest && strcmp(digest, r->digest) == 0))
         return;
 
-    due = now_monotonic() + r->config->interval / 60;
+    due = now_monotonic() + short_pause(r);
     if (r->ended > 0 && due < r->ended + gap(r))
         due = r->ended + gap(r);
     if (due < r->due)
@@ -177,7 +189,8 @@ int reporter_new(sd_event *event, curl_glue *glue, const report_config *config, 
     if (k < 0)
         return k;
 
-    arm(r, now_monotonic() + config->interval / 60);
+    r->first_by = now_monotonic() + config->interval / 10;
+    arm(r, now_monotonic() + short_pause(r));
     *ret = TAKE_PTR(r);
     return 0;
 }

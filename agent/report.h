@@ -6,8 +6,9 @@
  *
  * One report at a time and none waits: what is sent is what is true at that moment. Everything
  * follows from the interval (5 minutes): a change goes out after a 60th of it, so that those that
- * come together are told together; reports are a tenth of it apart; and one that failed is tried
- * again after a tenth, then twice that, and so on, up to the interval. */
+ * come together are told together; the first report waits until every part was tried, for a tenth
+ * at most; reports are a tenth of it apart; and one that failed is tried again after a tenth, then
+ * twice that, and so on, up to the interval. */
 
 #include "agent/base/curl_glue.h"
 #include "health/health.h"

@@ -23,7 +23,16 @@ static bool works(const component *c) {
     return c->status == HEALTH_PASS || c->status == HEALTH_WARN;
 }
 
-/* Whether one of those that can stand in for each other is known to work now. */
+/* Whether one of those that can stand in for each other works, as far as is known. */
+static bool group_works(const components *all, const component *c) {
+    for (size_t i = 0; i < all->n; i++)
+        if (are_alternatives(all->items[i], c) && works(all->items[i]))
+            return true;
+
+    return false;
+}
+
+/* The same, and was tried since the last reload. */
 static bool group_serves(const components *all, const component *c) {
     for (size_t i = 0; i < all->n; i++)
         if (are_alternatives(all->items[i], c) && works(all->items[i]) &&
@@ -60,9 +69,27 @@ const component *blade_root_of(const components *all, const component *c) {
     return root;
 }
 
-/* In which group of reasons a failure that counts belongs. */
-static blade_reason reason_of_failure(const components *all, const component *c) {
-    if (c->status != HEALTH_FAIL || !group_fails(all, c))
+static bool is_of_tenant(const component *c) {
+    return c->type == COMPONENT_SYNC || c->type == COMPONENT_LICENCE;
+}
+
+bool blade_is_in_the_way(const components *all, const component *c) {
+    if (is_of_tenant(c) || blade_root_of(all, c))
+        return false;
+    if (is_needed(c))
+        return (c->status == HEALTH_FAIL || c->is_untried) && !group_serves(all, c);
+    return c->status == HEALTH_FAIL;
+}
+
+/* What is needed and was never tried is as good as failed. */
+static bool hides_blade(const components *all, const component *c) {
+    if (is_needed(c))
+        return !works(c) && !group_works(all, c);
+    return c->status == HEALTH_FAIL;
+}
+
+blade_reason blade_reason_of(const components *all, const component *c) {
+    if (!hides_blade(all, c) || blade_root_of(all, c))
         return BLADE_REASON_NONE;
 
     switch (c->type) {
@@ -75,15 +102,10 @@ static blade_reason reason_of_failure(const components *all, const component *c)
     }
 }
 
-blade_reason blade_reason_of(const components *all, const component *c) {
-    return blade_root_of(all, c) ? BLADE_REASON_NONE : reason_of_failure(all, c);
-}
-
 /* What nobody has asked about cannot be held against the agent: without access to Microsoft Graph,
  * synchronisation and licence stay unknown for good. */
 static bool was_asked_in_vain(const component *c) {
-    return (c->type == COMPONENT_SYNC || c->type == COMPONENT_LICENCE) &&
-           c->status == HEALTH_UNKNOWN && component_has_event(c);
+    return is_of_tenant(c) && c->status == HEALTH_UNKNOWN && component_has_event(c);
 }
 
 bool blade_needs_cure(const components *all, const component *c) {
@@ -93,14 +115,14 @@ bool blade_needs_cure(const components *all, const component *c) {
 
 static bool is_warning(const component *c) {
     if (c->status == HEALTH_UNKNOWN)
-        return was_asked_in_vain(c) || (c->type != COMPONENT_SYNC && c->type != COMPONENT_LICENCE);
+        return was_asked_in_vain(c) || !is_of_tenant(c);
 
     return c->status != HEALTH_PASS;
 }
 
 blade blade_fold(const components *all) {
     bool warns = false, not_licensed = false, not_synchronised = false, cannot_serve = false;
-    bool configured, serves = true;
+    bool configured, is_in_the_way = false;
     blade b = {0};
 
     assert(all);
@@ -112,14 +134,14 @@ blade blade_fold(const components *all) {
         b.has_relay |= c->type == COMPONENT_RELAY;
         b.has_directory |= c->type == COMPONENT_CONTROLLER;
         warns |= is_warning(c);
-        serves &= !is_needed(c) || group_serves(all, c);
+        is_in_the_way |= blade_is_in_the_way(all, c);
         not_licensed |= reason == BLADE_REASON_NOT_IN_USE;
         not_synchronised |= reason == BLADE_REASON_SYNC;
         cannot_serve |= reason == BLADE_REASON_WRITEBACK;
     }
 
     configured = b.has_relay && b.has_directory;
-    b.ready = configured && serves && !cannot_serve;
+    b.ready = configured && !is_in_the_way;
 
     if (!configured)
         b.state = BLADE_NOT_CONFIGURED;

@@ -42,8 +42,13 @@ blade blade_fold(const components *all);
 const component *blade_root_of(const components *all, const component *c);
 
 /* What this component adds to the reasons; NONE where it, or an alternative to it, works, or where
- * it follows from another failure. */
+ * it follows from another failure. What requests need and nobody has tried yet is a reason, too:
+ * the blade must not show before it is known to work. */
 blade_reason blade_reason_of(const components *all, const component *c);
+
+/* Whether requests cannot be served because of it: it fails, or has not been tried yet (since a
+ * reload, not again), and nothing stands in for it. */
+bool blade_is_in_the_way(const components *all, const component *c);
 
 /* Whether people should be told what to do about it. */
 bool blade_needs_cure(const components *all, const component *c);

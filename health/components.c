@@ -301,6 +301,12 @@ outcome component_event(const component *c) {
     }
 }
 
+const char *component_why(const component *c) {
+    if (c->is_untried && c->status != HEALTH_FAIL)
+        return "it has not been tried yet";
+    return c->output ? c->output : "it fails";
+}
+
 const char *component_short_name(const component *c) {
     const char *colon = strchr(c->name, ':');
 

@@ -76,6 +76,9 @@ bool component_has_event(const component *c);
 /* The event whose steps cure this component; OUTCOME_INVALID where there is none. */
 outcome component_event(const component *c);
 
+/* Why it does not do its work, for people. Borrowed. */
+const char *component_why(const component *c);
+
 /* What stands behind the colon of its name: "primary" of "relay:primary"; the whole name where
  * there is none. */
 const char *component_short_name(const component *c);

@@ -130,8 +130,8 @@ static json_t *reasons_array(const components *all, const blade *b) {
         blade_reason reason = blade_reason_of(all, c);
 
         if (reason != BLADE_REASON_NONE)
-            r |= json_array_append_new(reasons,
-                                       reason_object(reason, c->name, c->instance, c->output));
+            r |= json_array_append_new(
+                reasons, reason_object(reason, c->name, c->instance, component_why(c)));
     }
 
     return r == 0 ? TAKE_PTR(reasons) : NULL;
@@ -271,7 +271,7 @@ json_t *document_ready(const health *h) {
     else if (h->reloading)
         why = strdup("The agent is taking over a new configuration");
     else
-        why = document_reasons_line(h);
+        why = document_obstacles_line(h);
     return why ? json_pack("{s:s, s:s}", "status", "fail", "output", why) : NULL;
 }
 
@@ -302,7 +302,7 @@ json_t *document_check(const health *h, const char *name, health_status *ret_sta
     return json_pack("{s:s, s:O}", "status", health_status_name(status), "checks", checks);
 }
 
-char *document_reasons_line(const health *h) {
+char *document_obstacles_line(const health *h) {
     const components *all = &h->components;
     blade b = blade_fold(all);
     const char *separator = "";
@@ -320,10 +320,10 @@ char *document_reasons_line(const health *h) {
     for (size_t i = 0; i < all->n; i++) {
         const component *c = all->items[i];
 
-        if (blade_reason_of(all, c) == BLADE_REASON_NONE)
+        if (!blade_is_in_the_way(all, c))
             continue;
         fprintf(f, "%s%s%s%s: %s", separator, c->name, *c->instance ? " " : "", c->instance,
-                c->output ? c->output : "it fails");
+                component_why(c));
         separator = "; ";
     }
 

@@ -20,5 +20,5 @@ json_t *document_ready(const health *h);
  * instance fails; HEALTH_UNKNOWN, and NULL returned, where there is no such check. */
 json_t *document_check(const health *h, const char *name, health_status *ret_status);
 
-/* Why requests cannot be served or the blade does not show, on one line. malloc(3)ed, or NULL. */
-char *document_reasons_line(const health *h);
+/* Why requests cannot be served, on one line. malloc(3)ed, or NULL. */
+char *document_obstacles_line(const health *h);

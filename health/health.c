@@ -28,7 +28,7 @@ static void tell_failure(health *h, bool is_flapping) {
         return;
 
     h->failure_is_told = true;
-    reasons = document_reasons_line(h);
+    reasons = document_obstacles_line(h);
     log_event(OUTCOME_SERVICE_UNHEALTHY, {"WRITEBACK_REASON", reasons});
 }
 
@@ -177,6 +177,15 @@ health_status health_overall(const health *h) {
 bool health_is_ready(const health *h) {
     assert(h);
     return !h->stopping && !h->reloading && blade_fold(&h->components).ready;
+}
+
+bool health_has_tried_all(const health *h) {
+    assert(h);
+
+    for (size_t i = 0; i < h->components.n; i++)
+        if (h->components.items[i]->is_untried)
+            return false;
+    return true;
 }
 
 static const char *status_word(const component *c) {

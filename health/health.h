@@ -19,9 +19,10 @@ typedef enum health_status {
     HEALTH_PASS,
     HEALTH_WARN,
     HEALTH_FAIL,
-    /* Not looked at yet, so neither good nor bad: shown as a warning, and no reason to call the
-     * agent ready. Of synchronisation and licence it may stay so for good, and warns of nothing
-     * where nobody asked. */
+    /* Not looked at yet, so neither good nor bad: shown as a warning; but where requests need it
+     * and nothing stands in for it, the agent is not ready, and the blade does not show. Of
+     * synchronisation and licence it may stay so for good, and warns of nothing where nobody
+     * asked. */
     HEALTH_UNKNOWN,
 } health_status;
 
@@ -92,6 +93,10 @@ health_status health_overall(const health *h);
 /* Whether requests can be served: a relay is connected, each domain has a usable controller, an
  * issuer's keys are known, and keys, ledger and clock do not fail. */
 bool health_is_ready(const health *h);
+
+/* Whether every relay, controller and issuer, the keys and the ledger have been tried, so that what
+ * is told of them is known. */
+bool health_has_tried_all(const health *h);
 
 /* The document of GET /v1/health and /healthz (application/health+json,
  * draft-inadarei-api-health-check; design: the contract's blade). A new reference, or NULL where

@@ -174,7 +174,7 @@ static void put_reasons(FILE *f, const components *all, const blade *b) {
         fputs("<p class=\"reason\">", f);
         put_part_name(f, c);
         fputs("<br>", f);
-        put(f, c->output ? c->output : "it fails");
+        put(f, component_why(c));
         fputs("</p>\n", f);
     }
 }

@@ -68,12 +68,13 @@ static void every_combination_folds_to_what_the_contract_says(void **state) {
     }
 
     for (unsigned long combination = 0; combination < 1ul << (2 * PARTS); combination++) {
-        bool serves, ready, all_well = true;
+        bool serves, is_tried, all_well = true;
         blade b;
 
         for (part p = 0; p < PARTS; p++) {
             s[p] = (health_status) (combination >> (2 * p) & 3);
             c[p]->status = s[p];
+            c[p]->is_untried = s[p] == HEALTH_UNKNOWN && p != SYNC && p != LICENCE;
             if (s[p] != HEALTH_PASS && !(s[p] == HEALTH_UNKNOWN && (p == SYNC || p == LICENCE)))
                 all_well = false;
         }
@@ -82,13 +83,13 @@ static void every_combination_folds_to_what_the_contract_says(void **state) {
         serves = (s[R1] != HEALTH_FAIL || s[R2] != HEALTH_FAIL) &&
                  (s[A1] != HEALTH_FAIL || s[A2] != HEALTH_FAIL) && s[B1] != HEALTH_FAIL &&
                  s[ISSUER] != HEALTH_FAIL && s[LEDGER] != HEALTH_FAIL;
-        ready = serves && (is_known(s[R1]) || is_known(s[R2])) &&
-                (is_known(s[A1]) || is_known(s[A2])) && is_known(s[B1]) && is_known(s[ISSUER]);
-        assert_int_equal(b.ready, ready);
+        is_tried = (is_known(s[R1]) || is_known(s[R2])) && (is_known(s[A1]) || is_known(s[A2])) &&
+                   is_known(s[B1]) && is_known(s[ISSUER]);
+        assert_int_equal(b.ready, serves && is_tried);
 
         if (s[LICENCE] == HEALTH_FAIL)
             assert_int_equal(b.state, BLADE_NOT_ENABLED);
-        else if (!serves || s[SYNC] == HEALTH_FAIL)
+        else if (!serves || !is_tried || s[SYNC] == HEALTH_FAIL)
             assert_int_equal(b.state, BLADE_TEMPORARILY_UNAVAILABLE);
         else
             assert_int_equal(b.state, BLADE_UP_AND_RUNNING);
@@ -524,6 +525,48 @@ static void what_was_asked_in_vain_warns_and_has_a_cure(void **state) {
     components_done(&h.components);
 }
 
+/* Peers that take the connection and stay silent keep it so for long. */
+static void what_was_not_tried_yet_is_not_up_and_running_and_is_named(void **state) {
+    _cleanup_(json_freep) json_t *ready = NULL, *document = NULL, *again = NULL;
+    const char *status, *visible_state, *check, *detail;
+    health h = new_health();
+    int visible;
+
+    (void) state;
+
+    tell(&h, COMPONENT_CONTROLLER, "directory:a.example", "dc1", HEALTH_PASS, NULL);
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_UNKNOWN, NULL);
+    assert_false(health_has_tried_all(&h));
+    assert_int_equal(health_overall(&h), HEALTH_FAIL);
+
+    ready = document_ready(&h);
+    assert_string_equal(json_get_string(ready, "output"),
+                        "relay:primary: it has not been tried yet");
+    document = health_document(&h);
+    assert_int_equal(json_unpack(document, "{s:{s:b, s:s, s:[{s:s, s:s}!]}, s:{s:[{s:s}]}}",
+                                 "blade", "visible", &visible, "state", &visible_state, "reasons",
+                                 "check", &check, "detail", &detail, "checks", "relay:primary",
+                                 "status", &status),
+                     0);
+    assert_false(visible);
+    assert_string_equal(visible_state, "temporarilyUnavailable");
+    assert_string_equal(check, "relay:primary");
+    assert_string_equal(detail, "it has not been tried yet");
+    assert_string_equal(status, "warn");
+
+    /* Not again since a reload: not ready, but nothing says that it does not work. */
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_PASS, NULL);
+    assert_true(health_has_tried_all(&h));
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_UNKNOWN, NULL);
+    assert_int_equal(health_overall(&h), HEALTH_PASS);
+    assert_false(health_is_ready(&h));
+    again = document_ready(&h);
+    assert_string_equal(json_get_string(again, "output"),
+                        "relay:primary: it has not been tried yet");
+
+    components_done(&h.components);
+}
+
 static void stopping_is_not_ready_and_says_so(void **state) {
     _cleanup_(json_freep) json_t *ready = NULL;
     health h = new_health();
@@ -871,6 +914,7 @@ int main(void) {
         cmocka_unit_test(document_says_what_fails_and_that_the_rest_is_unknown),
         cmocka_unit_test(unknown_synchronisation_does_not_hide_the_blade),
         cmocka_unit_test(what_was_asked_in_vain_warns_and_has_a_cure),
+        cmocka_unit_test(what_was_not_tried_yet_is_not_up_and_running_and_is_named),
         cmocka_unit_test(stopping_is_not_ready_and_says_so),
         cmocka_unit_test(a_reload_is_not_ready_and_forgets_nothing_that_comes_back),
         cmocka_unit_test(status_line_tells_the_day_in_one_line),

@@ -129,6 +129,20 @@ static void a_report_is_the_blade_and_comes_regularly(void **state) {
     assert_int_equal(logged(f, " 32015 "), 0);
 }
 
+/* At a start the relay may be silent for long; a tenth of the interval is all that this waits. */
+static void the_first_report_waits_until_the_parts_were_tried(void **state) {
+    json_int_t before = reports();
+    fixture *f = *state;
+    usec_t began;
+
+    https_server_answer(PATH, 204, "");
+    tell(f, HEALTH_UNKNOWN);
+    began = now_monotonic();
+    start(f, 6 * USEC_PER_SEC);
+    wait_for_reports(f, before + 1);
+    assert_true(now_monotonic() - began >= 600 * USEC_PER_MSEC);
+}
+
 /* A regular one would come after six seconds only. */
 static void a_change_is_told_soon_and_many_at_once_are_told_once(void **state) {
     json_int_t before = reports();
@@ -221,6 +235,8 @@ static int stop_server(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_report_is_the_blade_and_comes_regularly, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_first_report_waits_until_the_parts_were_tried, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_change_is_told_soon_and_many_at_once_are_told_once, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(
