@@ -8,6 +8,10 @@
 #include "agent/base/clock.h"
 #include "agent/base/encoding.h"
 
+moment moment_now(void) {
+    return (moment){.date = now_realtime(), .uptime = now_boottime()};
+}
+
 static component *component_free(component *c) {
     if (!c)
         return NULL;
@@ -81,7 +85,7 @@ static void take_out(components *all, const component *c) {
     memmove(&all->items[at], &all->items[at + 1], (all->n - at) * sizeof(component *));
 }
 
-static int add(components *all, const health_component *told, usec_t now, component **ret) {
+static int add(components *all, const health_component *told, const moment *now, component **ret) {
     _cleanup_(component_freep) component *c = calloc(1, sizeof(*c));
     component **items;
 
@@ -90,7 +94,7 @@ static int add(components *all, const health_component *told, usec_t now, compon
 
     c->type = told->type;
     c->status = c->told = told->status;
-    c->since = now;
+    c->since = now->date;
     c->name = copy_text(told->name);
     c->instance = copy_text(told->instance);
     if (!c->name || !c->instance)
@@ -106,33 +110,36 @@ static int add(components *all, const health_component *told, usec_t now, compon
     return 0;
 }
 
-static void show(component *c, health_status status, usec_t now) {
+static void show(component *c, health_status status, const moment *now) {
     if (c->status == status)
         return;
     c->status = status;
-    c->since = now;
+    c->since = now->date;
 }
 
 /* Whether this failure is one too many. */
-static void note_failure(component *c, usec_t now) {
-    c->failures[c->n_failures++ % COMPONENT_FLAPS] = now;
+static void note_failure(component *c, const health_component *told, const moment *now) {
+    c->failure = told->event;
+    c->failures[c->n_failures++ % COMPONENT_FLAPS] = now->uptime;
 
     /* The slot that is written next holds the oldest. */
     if (c->n_failures >= COMPONENT_FLAPS &&
-        now - c->failures[c->n_failures % COMPONENT_FLAPS] < COMPONENT_FLAP_WINDOW)
-        c->calm = now + COMPONENT_CALM;
-    else if (c->calm > 0)
-        c->calm = now + COMPONENT_CALM;
+        now->uptime - c->failures[c->n_failures % COMPONENT_FLAPS] < COMPONENT_FLAP_WINDOW)
+        c->is_flapping = true;
 }
 
-static char *flapping_text(const component *c) {
+static void note_recovery(component *c, const moment *now) {
+    c->calm = now->uptime + COMPONENT_CALM;
+}
+
+static char *flapping_text(const component *c, const moment *now) {
     char date[RFC3339_MAX], *text;
 
     return asprintf(&text,
                     "it comes and goes: it failed %d times within %d minutes, and is called well "
                     "again where it stays so until %s",
                     COMPONENT_FLAPS, (int) (COMPONENT_FLAP_WINDOW / USEC_PER_MINUTE),
-                    rfc3339_utc(c->calm, date)) < 0
+                    rfc3339_utc(now->date + (c->calm - now->uptime), date)) < 0
                ? NULL
                : text;
 }
@@ -157,7 +164,7 @@ static void take_back(components *all, component *c) {
     insert(all, c);
 }
 
-int components_report(components *all, const health_component *told, usec_t now) {
+int components_report(components *all, const health_component *told, const moment *now) {
     _cleanup_free_ char *output = NULL;
     component *c;
     int r;
@@ -183,16 +190,16 @@ int components_report(components *all, const health_component *told, usec_t now)
     if (c->is_untried && c->status != HEALTH_UNKNOWN)
         return 0;
 
-    if (told->status == HEALTH_FAIL && c->told != HEALTH_FAIL) {
-        note_failure(c, now);
-        c->failure = told->event;
-    }
+    if (told->status == HEALTH_FAIL && c->told != HEALTH_FAIL)
+        note_failure(c, told, now);
+    if (told->status != HEALTH_FAIL && c->told == HEALTH_FAIL)
+        note_recovery(c, now);
     c->told = told->status;
     c->event = told->event;
-    if (c->told == HEALTH_PASS && c->calm > now) {
+    if (c->told == HEALTH_PASS && c->is_flapping && c->calm > now->uptime) {
         show(c, HEALTH_WARN, now);
         free(output);
-        output = flapping_text(c);
+        output = flapping_text(c, now);
         c->event = c->failure;
     } else {
         show(c, c->told, now);
@@ -200,33 +207,35 @@ int components_report(components *all, const health_component *told, usec_t now)
 
     free(c->output);
     c->output = TAKE_PTR(output);
-    c->reported = now;
+    c->reported = now->date;
     c->latency = told->latency;
     c->not_after = told->certificate_not_after;
     return 0;
 }
 
-usec_t components_settle(components *all, usec_t now) {
+static void end_flapping(component *c, const moment *now) {
+    c->is_flapping = false;
+    c->n_failures = 0;
+    if (c->told != HEALTH_PASS)
+        return;
+
+    show(c, HEALTH_PASS, now);
+    free(c->output);
+    c->output = NULL;
+}
+
+usec_t components_settle(components *all, const moment *now) {
     usec_t next = 0;
 
     for (size_t i = 0; i < all->n; i++) {
         component *c = all->items[i];
 
-        if (c->calm == 0)
+        if (!c->is_flapping || c->told == HEALTH_FAIL)
             continue;
-        if (c->calm > now) {
-            next = next == 0 || c->calm < next ? c->calm : next;
-            continue;
-        }
-        if (c->told == HEALTH_FAIL)
-            continue;
-        c->calm = 0;
-        c->n_failures = 0;
-        if (c->told == HEALTH_PASS) {
-            show(c, HEALTH_PASS, now);
-            free(c->output);
-            c->output = NULL;
-        }
+        if (c->calm <= now->uptime)
+            end_flapping(c, now);
+        else if (next == 0 || c->calm < next)
+            next = c->calm;
     }
     return next;
 }

@@ -5,7 +5,8 @@
  *
  * Flapping is damped: what has failed COMPONENT_FLAPS times within COMPONENT_FLAP_WINDOW is not
  * called well again before it has been so for COMPONENT_CALM; until then it is shown as a warning
- * that says so. A failure is always shown at once. */
+ * that says so. A failure is always shown at once. Whoever sets the clock changes none of these
+ * spans. */
 
 #include "health/health.h"
 
@@ -15,6 +16,14 @@
 #define COMPONENT_FLAPS 3
 #define COMPONENT_FLAP_WINDOW (10 * USEC_PER_MINUTE)
 #define COMPONENT_CALM (5 * USEC_PER_MINUTE)
+
+/* One moment by two clocks. */
+typedef struct moment {
+    usec_t date;   /* CLOCK_REALTIME: what people are told */
+    usec_t uptime; /* CLOCK_BOOTTIME: what spans are measured with */
+} moment;
+
+moment moment_now(void);
 
 /* For people, of a part whose state is from before a reload. */
 #define COMPONENT_NOT_TRIED_AGAIN                                                                  \
@@ -30,14 +39,16 @@ typedef struct component {
     char *name;
     char *instance;
     char *output;                     /* NULL: nothing to say */
-    usec_t failures[COMPONENT_FLAPS]; /* when it failed last, CLOCK_REALTIME; a ring */
+    usec_t failures[COMPONENT_FLAPS]; /* when it failed last, CLOCK_BOOTTIME; a ring */
     size_t n_failures;
-    usec_t calm;         /* when it may be called well again, CLOCK_REALTIME; 0: it does not flap */
-    usec_t since;        /* CLOCK_REALTIME: when it came into this status */
-    usec_t reported;     /* CLOCK_REALTIME: when it was told last */
-    usec_t latency;      /* 0: none */
-    usec_t not_after;    /* CLOCK_REALTIME; 0: none */
-    unsigned reconnects; /* of a relay */
+    bool is_flapping; /* one failure too many */
+    usec_t calm; /* when what comes and goes may be called well again, CLOCK_BOOTTIME; only where it
+                    does not fail now */
+    usec_t since;          /* CLOCK_REALTIME: when it came into this status */
+    usec_t reported;       /* CLOCK_REALTIME: when it was told last */
+    usec_t latency;        /* 0: none */
+    usec_t not_after;      /* CLOCK_REALTIME; 0: none */
+    unsigned reconnects;   /* of a relay */
     usec_t last_heartbeat; /* of a relay, CLOCK_REALTIME; 0: none */
     outcome event;         /* as told; of what comes and goes, that of `failure` */
     outcome failure;       /* the event that its last failure began with */
@@ -54,14 +65,14 @@ void components_done(components *all);
 /* The component of this name and instance, or NULL. */
 component *components_find(const components *all, const char *name, const char *instance);
 
-/* Adds or updates one; `now` is CLOCK_REALTIME. Texts are made printable UTF-8. A part whose state
+/* Adds or updates one. Texts are made printable UTF-8. A part whose state
  * is known and that is told as not tried yet (HEALTH_UNKNOWN, of all but synchronisation, licence
  * and clock) keeps that state. Returns 0, or -ENOMEM and then nothing has changed. */
-int components_report(components *all, const health_component *told, usec_t now);
+int components_report(components *all, const health_component *told, const moment *now);
 
 /* Ends the damping of those that have been well for long enough. Returns when the next one may be,
- * CLOCK_REALTIME; 0: none is damped. */
-usec_t components_settle(components *all, usec_t now);
+ * CLOCK_BOOTTIME; 0: none is damped, or those that are fail. */
+usec_t components_settle(components *all, const moment *now);
 
 void components_forget(components *all, const char *name, const char *instance);
 

@@ -33,7 +33,8 @@ static void tell_failure(health *h, bool is_flapping) {
 }
 
 static void settle(health *h) {
-    usec_t next = components_settle(&h->components, now_realtime());
+    moment now = moment_now();
+    usec_t next = components_settle(&h->components, &now);
 
     if (!h->reloading)
         components_sweep(&h->components);
@@ -90,7 +91,7 @@ int health_new(sd_event *event, const health_config *config, health **ret, char 
             return -ENOMEM;
     }
 
-    r = sd_event_add_time(event, &h->settling, CLOCK_REALTIME, 0, USEC_PER_SEC, on_settling, h);
+    r = sd_event_add_time(event, &h->settling, CLOCK_BOOTTIME, 0, USEC_PER_SEC, on_settling, h);
     if (r < 0)
         return r;
     r = report_unknowns(h);
@@ -131,11 +132,12 @@ health *health_free(health *h) {
 }
 
 int health_report(health *h, const health_component *told) {
+    moment now = moment_now();
     int r;
 
     assert(h);
 
-    r = components_report(&h->components, told, now_realtime());
+    r = components_report(&h->components, told, &now);
     if (r < 0)
         return r;
 

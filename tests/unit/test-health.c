@@ -19,13 +19,33 @@
 #include "health/state.h"
 
 #define NOW (1700000000 * USEC_PER_SEC)
+/* How long this host had been up then. */
+#define UPTIME USEC_PER_DAY
+
+static moment at(usec_t date) {
+    return (moment){.date = date, .uptime = UPTIME + date - NOW};
+}
+
+static int report_at(components *all, const health_component *told, usec_t date) {
+    const moment now = at(date);
+
+    return components_report(all, told, &now);
+}
+
+/* When the next may be called well, as a date. */
+static usec_t settle_at(components *all, usec_t date) {
+    const moment now = at(date);
+    usec_t next = components_settle(all, &now);
+
+    return next == 0 ? 0 : next - UPTIME + NOW;
+}
 
 static void report(components *all, health_component_type type, const char *name,
                    const char *instance, health_status status) {
     const health_component told = {
         .type = type, .name = name, .instance = instance, .status = status, .output = "why"};
 
-    assert_int_equal(components_report(all, &told, NOW), 0);
+    assert_int_equal(report_at(all, &told, NOW), 0);
 }
 
 /* ---- The fold -------------------------------------------------------------------------------- */
@@ -204,9 +224,9 @@ static void since_moves_with_the_status_only(void **state) {
     (void) state;
 
     told.output = "connection refused";
-    assert_int_equal(components_report(&all, &told, NOW), 0);
+    assert_int_equal(report_at(&all, &told, NOW), 0);
     told.output = "timed out";
-    assert_int_equal(components_report(&all, &told, NOW + USEC_PER_MINUTE), 0);
+    assert_int_equal(report_at(&all, &told, NOW + USEC_PER_MINUTE), 0);
 
     c = components_find(&all, "relay:primary", "");
     assert_int_equal(all.n, 1);
@@ -216,7 +236,7 @@ static void since_moves_with_the_status_only(void **state) {
 
     told.status = HEALTH_PASS;
     told.output = NULL;
-    assert_int_equal(components_report(&all, &told, NOW + USEC_PER_HOUR), 0);
+    assert_int_equal(report_at(&all, &told, NOW + USEC_PER_HOUR), 0);
     assert_int_equal(c->since, NOW + USEC_PER_HOUR);
     assert_null(c->output);
 
@@ -233,21 +253,21 @@ static void what_comes_and_goes_is_not_called_well_at_once(void **state) {
 
     (void) state;
 
-    assert_int_equal(components_report(&all, &told, now), 0);
+    assert_int_equal(report_at(&all, &told, now), 0);
     c = components_find(&all, "relay:primary", "");
     told.event = OUTCOME_RELAY_ERROR;
     for (int i = 0; i < 3; i++) {
         assert_int_equal(c->status, HEALTH_PASS);
-        assert_int_equal(components_settle(&all, now), 0);
+        assert_int_equal(settle_at(&all, now), 0);
         now += USEC_PER_MINUTE;
         told.status = HEALTH_FAIL;
         told.output = "cut";
-        assert_int_equal(components_report(&all, &told, now), 0);
+        assert_int_equal(report_at(&all, &told, now), 0);
         assert_int_equal(c->status, HEALTH_FAIL);
         told.status = HEALTH_PASS;
         told.output = NULL;
         told.event = OUTCOME_INVALID;
-        assert_int_equal(components_report(&all, &told, now + 1), 0);
+        assert_int_equal(report_at(&all, &told, now + 1), 0);
         told.event = OUTCOME_RELAY_ERROR;
     }
 
@@ -256,28 +276,61 @@ static void what_comes_and_goes_is_not_called_well_at_once(void **state) {
     assert_non_null(strstr(c->output, "it comes and goes"));
     /* What cures it is what cures its failures. */
     assert_int_equal(component_event(c), OUTCOME_RELAY_ERROR);
-    assert_int_equal(components_settle(&all, now + 1), now + 5 * USEC_PER_MINUTE);
+    assert_int_equal(settle_at(&all, now + 1), now + 1 + 5 * USEC_PER_MINUTE);
 
-    /* A failure is shown at once all the same, and the five minutes begin anew. */
+    /* That it is well is told again and again. */
+    assert_int_equal(report_at(&all, &told, now + USEC_PER_MINUTE), 0);
+    assert_int_equal(settle_at(&all, now + USEC_PER_MINUTE), now + 1 + 5 * USEC_PER_MINUTE);
+
+    /* A failure is shown at once all the same, and the five minutes begin anew when it has ended,
+     * however long it lasted. */
     now += 4 * USEC_PER_MINUTE;
     told.status = HEALTH_FAIL;
-    assert_int_equal(components_report(&all, &told, now), 0);
+    assert_int_equal(report_at(&all, &told, now), 0);
     assert_int_equal(c->status, HEALTH_FAIL);
+    assert_int_equal(settle_at(&all, now), 0);
+    now += 6 * USEC_PER_MINUTE;
+    assert_int_equal(settle_at(&all, now), 0);
     told.status = HEALTH_PASS;
-    assert_int_equal(components_report(&all, &told, now), 0);
+    assert_int_equal(report_at(&all, &told, now), 0);
     assert_int_equal(c->status, HEALTH_WARN);
 
     now += 5 * USEC_PER_MINUTE;
-    assert_int_equal(components_settle(&all, now), 0);
+    assert_int_equal(settle_at(&all, now), 0);
     assert_int_equal(c->status, HEALTH_PASS);
     assert_int_equal(c->since, now);
     assert_null(c->output);
 
     /* One failure later is one failure. */
     told.status = HEALTH_FAIL;
-    assert_int_equal(components_report(&all, &told, now + 1), 0);
+    assert_int_equal(report_at(&all, &told, now + 1), 0);
     told.status = HEALTH_PASS;
-    assert_int_equal(components_report(&all, &told, now + 2), 0);
+    assert_int_equal(report_at(&all, &told, now + 2), 0);
+    assert_int_equal(c->status, HEALTH_PASS);
+
+    components_done(&all);
+}
+
+/* A host whose clock was an hour ahead, and is put right meanwhile. */
+static void setting_the_clock_does_not_stretch_the_damping(void **state) {
+    health_component told = {.type = COMPONENT_RELAY, .name = "relay:primary", .instance = ""};
+    moment now = {.date = NOW + USEC_PER_HOUR, .uptime = UPTIME};
+    components all = {0};
+    const component *c;
+
+    (void) state;
+
+    for (int i = 0; i < 7; i++) {
+        now.uptime += USEC_PER_SEC;
+        told.status = i % 2 ? HEALTH_FAIL : HEALTH_PASS;
+        assert_int_equal(components_report(&all, &told, &now), 0);
+    }
+    c = components_find(&all, "relay:primary", "");
+    assert_int_equal(c->status, HEALTH_WARN);
+
+    now.date = NOW;
+    now.uptime += 5 * USEC_PER_MINUTE;
+    assert_int_equal(components_settle(&all, &now), 0);
     assert_int_equal(c->status, HEALTH_PASS);
 
     components_done(&all);
@@ -288,7 +341,7 @@ static void tell_at(components *all, health_component_type type, const char *nam
     const health_component told = {
         .type = type, .name = name, .instance = instance, .status = status};
 
-    assert_int_equal(components_report(all, &told, now), 0);
+    assert_int_equal(report_at(all, &told, now), 0);
 }
 
 /* What is being tried again is as it was, until it was tried. */
@@ -394,12 +447,12 @@ static void what_a_peer_said_is_made_printable_and_cut(void **state) {
 
     (void) state;
 
-    assert_int_equal(components_report(&all, &told, NOW), 0);
+    assert_int_equal(report_at(&all, &told, NOW), 0);
     c = components_find(&all, "directory:a.example", "dc1");
     assert_string_equal(c->output, "bad??[31mé?");
 
     told.output = "latin-1: \xe9";
-    assert_int_equal(components_report(&all, &told, NOW), 0);
+    assert_int_equal(report_at(&all, &told, NOW), 0);
     assert_string_equal(c->output, "latin-1: ?");
 
     /* Cut before the two-byte character that crosses the limit. */
@@ -407,7 +460,7 @@ static void what_a_peer_said_is_made_printable_and_cut(void **state) {
     endless[sizeof(endless) - 1] = '\0';
     memcpy(endless + COMPONENT_TEXT_MAX - 1, "é", 2);
     told.output = endless;
-    assert_int_equal(components_report(&all, &told, NOW), 0);
+    assert_int_equal(report_at(&all, &told, NOW), 0);
     assert_int_equal(strlen(c->output), COMPONENT_TEXT_MAX - 1);
 
     components_done(&all);
@@ -907,6 +960,7 @@ int main(void) {
         cmocka_unit_test(a_root_cause_hides_what_follows_from_it),
         cmocka_unit_test(since_moves_with_the_status_only),
         cmocka_unit_test(what_comes_and_goes_is_not_called_well_at_once),
+        cmocka_unit_test(setting_the_clock_does_not_stretch_the_damping),
         cmocka_unit_test(not_tried_yet_does_not_overwrite_what_is_known),
         cmocka_unit_test(what_a_reload_let_go_is_the_same_part_when_it_is_told_again),
         cmocka_unit_test(what_is_told_again_stands_where_it_would_if_it_were_new),
