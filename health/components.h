@@ -44,6 +44,7 @@ typedef struct component {
     bool is_flapping; /* one failure too many */
     usec_t calm; /* when what comes and goes may be called well again, CLOCK_BOOTTIME; only where it
                     does not fail now */
+    bool was_in_outage;    /* a cause of the outage that was logged last (health/outage.h) */
     usec_t since;          /* CLOCK_REALTIME: when it came into this status */
     usec_t reported;       /* CLOCK_REALTIME: when it was told last */
     usec_t latency;        /* 0: none */

@@ -13,36 +13,33 @@
 #include "health/endpoints.h"
 #include "health/state.h"
 
-/* Once for each failure, however long it lasts, whatever else joins it, and as long as a part comes
- * and goes. While the parts are still being told one by one at the start, nothing is a failure yet.
- */
-static void tell_failure(health *h, bool is_flapping) {
-    blade b = blade_fold(&h->components);
-    _cleanup_free_ char *reasons = NULL;
+static void log_outage(const health *h) {
+    _cleanup_free_ char *why = document_obstacles_line(h);
 
-    if (b.overall != HEALTH_FAIL) {
-        h->failure_is_told &= is_flapping;
-        return;
-    }
-    if (h->failure_is_told || b.state == BLADE_NOT_CONFIGURED)
-        return;
-
-    h->failure_is_told = true;
-    reasons = document_obstacles_line(h);
-    log_event(OUTCOME_SERVICE_UNHEALTHY, {"WRITEBACK_REASON", reasons});
+    log_event(OUTCOME_SERVICE_UNHEALTHY, {"WRITEBACK_REASON", why});
 }
 
+static usec_t earlier(usec_t a, usec_t b) {
+    if (a == 0 || b == 0)
+        return a + b;
+    return a < b ? a : b;
+}
+
+/* What follows from what was told, and from time that passed. */
 static void settle(health *h) {
     moment now = moment_now();
-    usec_t next = components_settle(&h->components, &now);
+    usec_t calm = components_settle(&h->components, &now), due;
 
     if (!h->reloading)
         components_sweep(&h->components);
-    tell_failure(h, next > 0);
+    if (outage_look(&h->outage, &h->components, now.uptime, &due))
+        log_outage(h);
+
     if (!h->settling)
         return;
-    (void) sd_event_source_set_time(h->settling, next);
-    (void) sd_event_source_set_enabled(h->settling, next > 0 ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+    due = earlier(calm, due);
+    (void) sd_event_source_set_time(h->settling, due);
+    (void) sd_event_source_set_enabled(h->settling, due > 0 ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 }
 
 static int on_settling(sd_event_source *source, uint64_t usec, void *userdata) {

@@ -70,8 +70,9 @@ health *health_free(health *h);
 
 /* Tells a component's state, for writeback_component_status too; adds it where it is new.
  * Since-when is kept here. A component that has not been tried yet, or not since a reload, is told
- * as HEALTH_UNKNOWN; one that was known before keeps its state until it is. Logs 31044 when the
- * overall status becomes fail. Returns 0 or -ENOMEM. */
+ * as HEALTH_UNKNOWN; one that was known before keeps its state until it is. Logs 31044 when
+ * requests cannot be served for some seconds, as the loop runs (health/outage.h). Returns 0 or
+ * -ENOMEM. */
 int health_report(health *h, const health_component *told);
 
 /* A component that is gone. */

@@ -6,6 +6,7 @@
 #include "health/components.h"
 #include "health/history.h"
 #include "health/metrics.h"
+#include "health/outage.h"
 
 typedef struct endpoints endpoints;
 
@@ -21,8 +22,8 @@ struct health {
     int64_t *clocks;
     size_t n_clocks;
     endpoints *endpoints;
-    sd_event_source *settling; /* ends the damping of what has calmed down */
+    outage outage;
+    sd_event_source *settling; /* looks again: what has calmed down, what lasts */
     bool reloading;            /* requests are turned away, and what is forgotten is only let go */
     bool stopping;
-    bool failure_is_told; /* 31044 was logged for the failure that lasts */
 };

@@ -9,14 +9,13 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "agent/base/log.h"
 #include "health/blade.h"
 #include "health/document.h"
 #include "health/state.h"
+#include "tests/unit/captured_log.h"
 
 #define NOW (1700000000 * USEC_PER_SEC)
 /* How long this host had been up then. */
@@ -710,53 +709,159 @@ static void status_line_tells_the_day_in_one_line(void **state) {
     components_done(&h.components);
 }
 
-/* Runs `act` with standard error in a file, and counts the entries of an event in it. */
-static unsigned entries_logged(const char *event, void (*act)(health *h), health *h) {
-    int kept = dup(STDERR_FILENO);
-    FILE *f = tmpfile();
-    char text[8192];
-    unsigned n = 0;
-    size_t size;
+/* ---- When it is said that writeback cannot work ---------------------------------------------- */
 
-    assert_non_null(f);
-    assert_return_code(dup2(fileno(f), STDERR_FILENO), 0);
-    act(h);
-    assert_return_code(dup2(kept, STDERR_FILENO), 0);
-    close(kept);
+/* Parts of an agent, told and looked at by a clock of the test's own. */
+typedef struct watched {
+    components all;
+    outage outage;
+    usec_t now; /* a date, as at() takes it */
+    usec_t due;
+} watched;
 
-    rewind(f);
-    size = fread(text, 1, sizeof(text) - 1, f);
-    text[size] = '\0';
-    (void) fclose(f);
+static void watch(watched *w, health_component_type type, const char *name, health_status status) {
+    const health_component told = {
+        .type = type,
+        .name = name,
+        .instance = type == COMPONENT_CONTROLLER ? "dc1" : "",
+        .status = status,
+    };
 
-    for (const char *at = strstr(text, event); at; at = strstr(at + 1, event))
-        n++;
-    return n;
+    assert_int_equal(report_at(&w->all, &told, w->now), 0);
 }
 
-static void fail_in_two_steps(health *h) {
-    tell(h, COMPONENT_RELAY, "relay:primary", "", HEALTH_FAIL, "cut");
-    tell(h, COMPONENT_CONTROLLER, "directory:a.example", "dc1", HEALTH_FAIL, "silent");
-    tell(h, COMPONENT_RELAY, "relay:primary", "", HEALTH_FAIL, "cut again");
+static bool look(watched *w) {
+    const moment now = at(w->now);
+
+    (void) components_settle(&w->all, &now);
+    return outage_look(&w->outage, &w->all, now.uptime, &w->due);
 }
 
-static void recover(health *h) {
-    tell(h, COMPONENT_RELAY, "relay:primary", "", HEALTH_PASS, NULL);
-    tell(h, COMPONENT_CONTROLLER, "directory:a.example", "dc1", HEALTH_PASS, NULL);
+/* Whether it is told once this has lasted for the patience, and not before. */
+static bool look_long(watched *w) {
+    assert_false(look(w));
+    w->now += OUTAGE_PATIENCE - 1;
+    assert_false(look(w));
+    w->now++;
+    return look(w);
 }
 
-static void a_failure_is_logged_once_however_long_it_lasts(void **state) {
-    health h = new_health();
+static watched well(void) {
+    watched w = {.now = NOW};
+
+    watch(&w, COMPONENT_RELAY, "relay:primary", HEALTH_PASS);
+    watch(&w, COMPONENT_CONTROLLER, "directory:a.example", HEALTH_PASS);
+    watch(&w, COMPONENT_ISSUER, "issuer:entra", HEALTH_PASS);
+    assert_false(look(&w));
+    assert_int_equal(w.due, 0);
+    return w;
+}
+
+static void an_outage_is_told_once_however_long_it_lasts(void **state) {
+    watched w = well();
 
     (void) state;
 
-    log_set_target(LOG_TARGET_STDERR);
+    for (int i = 0; i < 2; i++) {
+        watch(&w, COMPONENT_RELAY, "relay:primary", HEALTH_FAIL);
+        assert_true(look_long(&w));
+        assert_int_equal(w.due, 0);
 
-    /* Parts told one by one at the start are no failure. */
-    assert_int_equal(entries_logged(" 31044 ", recover, &h), 0);
-    assert_int_equal(entries_logged(" 31044 ", fail_in_two_steps, &h), 1);
-    assert_int_equal(entries_logged(" 31044 ", recover, &h), 0);
-    assert_int_equal(entries_logged(" 31044 ", fail_in_two_steps, &h), 1);
+        watch(&w, COMPONENT_CONTROLLER, "directory:a.example", HEALTH_FAIL);
+        assert_false(look_long(&w));
+        w.now += USEC_PER_HOUR;
+        assert_false(look(&w));
+
+        watch(&w, COMPONENT_RELAY, "relay:primary", HEALTH_PASS);
+        assert_false(look(&w));
+        watch(&w, COMPONENT_CONTROLLER, "directory:a.example", HEALTH_PASS);
+        assert_false(look(&w));
+    }
+    components_done(&w.all);
+}
+
+static void what_is_back_within_seconds_is_no_outage(void **state) {
+    watched w = well();
+
+    (void) state;
+
+    watch(&w, COMPONENT_RELAY, "relay:primary", HEALTH_FAIL);
+    assert_false(look(&w));
+    assert_int_equal(w.due, at(w.now).uptime + OUTAGE_PATIENCE);
+    w.now += USEC_PER_SEC;
+    watch(&w, COMPONENT_RELAY, "relay:primary", HEALTH_PASS);
+    assert_false(look_long(&w));
+    assert_int_equal(w.due, 0);
+
+    /* The next one has its own patience. */
+    watch(&w, COMPONENT_RELAY, "relay:primary", HEALTH_FAIL);
+    assert_true(look_long(&w));
+    components_done(&w.all);
+}
+
+/* They have events of their own, and requests are served all the same. */
+static void synchronisation_licence_and_what_was_not_tried_yet_are_no_outage(void **state) {
+    watched w = well();
+
+    (void) state;
+
+    watch(&w, COMPONENT_SYNC, "sync", HEALTH_FAIL);
+    watch(&w, COMPONENT_LICENCE, "licence", HEALTH_FAIL);
+    watch(&w, COMPONENT_CONTROLLER, "directory:b.example", HEALTH_UNKNOWN);
+    assert_int_equal(blade_fold(&w.all).overall, HEALTH_FAIL);
+    assert_false(look_long(&w));
+
+    watch(&w, COMPONENT_LEDGER, "ledger", HEALTH_FAIL);
+    assert_true(look_long(&w));
+    components_done(&w.all);
+}
+
+static void what_comes_and_goes_is_told_until_it_is_known_for_that_and_hides_no_other(
+    void **state) {
+    watched w = well();
+
+    (void) state;
+
+    /* From the third on it is known. */
+    for (int i = 0; i < 5; i++) {
+        watch(&w, COMPONENT_RELAY, "relay:primary", HEALTH_FAIL);
+        assert_int_equal(look_long(&w), i < 3);
+        watch(&w, COMPONENT_RELAY, "relay:primary", HEALTH_PASS);
+        assert_false(look(&w));
+    }
+
+    watch(&w, COMPONENT_CONTROLLER, "directory:a.example", HEALTH_FAIL);
+    assert_true(look_long(&w));
+    watch(&w, COMPONENT_CONTROLLER, "directory:a.example", HEALTH_PASS);
+    assert_false(look(&w));
+
+    /* Well for long, it is told again. */
+    w.now += COMPONENT_CALM;
+    assert_false(look(&w));
+    watch(&w, COMPONENT_RELAY, "relay:primary", HEALTH_FAIL);
+    assert_true(look_long(&w));
+    components_done(&w.all);
+}
+
+static void an_outage_is_logged_with_its_causes_and_no_others(void **state) {
+    health h = new_health();
+    captured_log log;
+
+    (void) state;
+
+    captured_log_begin(&log);
+    tell(&h, COMPONENT_CONTROLLER, "directory:a.example", "dc1", HEALTH_PASS, NULL);
+    tell(&h, COMPONENT_LICENCE, "licence", "", HEALTH_FAIL, "none");
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_FAIL, "cut");
+    assert_int_equal(captured_log_count(&log, " 31044 "), 0);
+
+    /* It is five seconds later. */
+    h.outage.began -= OUTAGE_PATIENCE;
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_FAIL, "cut");
+    tell(&h, COMPONENT_RELAY, "relay:primary", "", HEALTH_FAIL, "cut");
+    assert_int_equal(captured_log_count(&log, " 31044 "), 1);
+    assert_int_equal(captured_log_count(&log, "WRITEBACK_REASON=relay:primary: cut\n"), 1);
+    captured_log_end(&log);
 
     components_done(&h.components);
 }
@@ -972,7 +1077,11 @@ int main(void) {
         cmocka_unit_test(stopping_is_not_ready_and_says_so),
         cmocka_unit_test(a_reload_is_not_ready_and_forgets_nothing_that_comes_back),
         cmocka_unit_test(status_line_tells_the_day_in_one_line),
-        cmocka_unit_test(a_failure_is_logged_once_however_long_it_lasts),
+        cmocka_unit_test(an_outage_is_told_once_however_long_it_lasts),
+        cmocka_unit_test(what_is_back_within_seconds_is_no_outage),
+        cmocka_unit_test(synchronisation_licence_and_what_was_not_tried_yet_are_no_outage),
+        cmocka_unit_test(what_comes_and_goes_is_told_until_it_is_known_for_that_and_hides_no_other),
+        cmocka_unit_test(an_outage_is_logged_with_its_causes_and_no_others),
         cmocka_unit_test(metrics_tell_requests_by_how_they_ended),
         cmocka_unit_test(metrics_of_what_has_not_happened_are_there_and_zero),
         cmocka_unit_test(metrics_tell_relays_and_controllers),

@@ -149,6 +149,8 @@ const steps = {
     const reasons = (health?.blade?.reasons ?? []).map(bladeReason);
     check(reasons.some((reason) => /relay/.test(reason)), `the agent on its host: ${reasons.join('; ') || 'nothing'}`);
 
+    // What is back within seconds is none to the log.
+    await untilLogged(' 31044 ');
     sent('the relay is mended');
     await client.control('relay', { cut: false });
     const back = await untilBlade(isShown);
@@ -183,6 +185,11 @@ async function untilAgentKnows() {
     await wait(100);
   }
   return health;
+}
+
+async function untilLogged(text) {
+  for (const end = Date.now() + BLADE_WITHIN; Date.now() < end; await wait(100))
+    if (readFileSync(env.WRITEBACK_LAB_LOG, 'utf8').includes(text)) return;
 }
 
 async function play() {
