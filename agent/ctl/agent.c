@@ -60,7 +60,7 @@ static CURLcode set_up(CURL *easy, const char *address, const char *url, body *b
 
 static int get(CURL *easy, const char *address, json_t **ret, char **ret_why) {
     _cleanup_free_ char *url =
-        text_format("http://%s/healthz", *address == '/' ? "localhost" : address);
+        text_format("http://%s/status", *address == '/' ? "localhost" : address);
     _cleanup_(json_freep) json_t *document = NULL;
     body b = {0};
     const char *why = "no status";

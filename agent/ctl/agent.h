@@ -6,7 +6,7 @@
 #include "agent/base/json.h"
 #include "agent/ctl/ctl.h"
 
-/* The document of /healthz at `address`, HOST:PORT or the path of a Unix socket. Returns 0;
+/* The document of /status at `address`, HOST:PORT or the path of a Unix socket. Returns 0;
  * -EHOSTUNREACH where no agent answers; -ENOMEM; with a malloc(3)ed text in *ret_why. */
 int agent_get_health(const char *address, json_t **ret, char **ret_why);
 

@@ -67,22 +67,45 @@ static void print_wrapped(const char *text, const char *first, const char *rest)
     free(printable);
 }
 
-static void print_check(const char *name, const json_t *check) {
-    const char *instance = json_get_string(check, "componentId");
-    const char *output = json_get_string(check, "output");
+/* What application/health+json calls a warning because it has no word for it. */
+#define NOT_KNOWN "not known"
 
-    fputs("  ", stdout);
-    print_status(text_or(check, "status", "fail"));
-    fputs("  ", stdout);
+static void print_check_status(const json_t *check) {
+    const char *status = text_or(check, "status", "fail");
+    bool is_known = !json_is_false(json_object_get(check, "known")) || strcmp(status, "warn") != 0;
+
+    if (is_known)
+        print_status(status);
+    else
+        fputs(NOT_KNOWN, stdout);
+    printf("%*s", (int) (sizeof(NOT_KNOWN) + 1 - strlen(is_known ? status : NOT_KNOWN)), "");
+}
+
+static void print_part_name(const char *name, const char *instance) {
     text_put_printable(stdout, name);
     if (instance) {
         putchar(' ');
         text_put_printable(stdout, instance);
     }
+}
+
+static void print_check(const char *name, const json_t *check) {
+    static const char indent[] = "             ";
+    const char *output = json_get_string(check, "output");
+    const char *cause = json_get_string(check, "causedBy");
+
+    fputs("  ", stdout);
+    print_check_status(check);
+    print_part_name(name, json_get_string(check, "componentId"));
     print_since(text_or(check, "since", ""));
     putchar('\n');
     if (output)
-        print_wrapped(output, "        ", "        ");
+        print_wrapped(output, indent, indent);
+    if (cause) {
+        printf("%sfollows from ", indent);
+        text_put_printable(stdout, cause);
+        putchar('\n');
+    }
 }
 
 static void print_checks(json_t *checks) {
@@ -126,6 +149,55 @@ static void print_blade(const json_t *blade) {
     print_reasons(json_object_get(blade, "reasons"));
 }
 
+static void print_steps(const json_t *steps) {
+    char *text = NULL;
+    size_t size = 0, i;
+    json_t *step;
+    FILE *f = open_memstream(&text, &size);
+
+    if (!f)
+        return;
+    json_array_foreach(steps, i, step) {
+        text_put_printable(f, json_is_string(step) ? json_string_value(step) : "");
+        fputc('\n', f);
+    }
+    if (fclose(f) == 0)
+        text_steps(stdout, text, ctl_width(), "  ");
+    free(text);
+}
+
+/* The steps leave out what only the entry in the log knows. */
+static void print_cure(const json_t *cure) {
+    const json_t *event = json_object_get(cure, "eventId");
+    const json_t *parts = json_object_get(cure, "checks");
+    json_t *part;
+    size_t i;
+
+    printf("\n  %s%" JSON_INTEGER_FORMAT " ", ctl_begin(COLOUR_BOLD), json_integer_value(event));
+    text_put_printable(stdout, text_or(cure, "title", ""));
+    fputs(ctl_end(), stdout);
+    putchar('\n');
+    json_array_foreach(parts, i, part) {
+        fputs("  of ", stdout);
+        print_part_name(text_or(part, "check", ""), json_get_string(part, "componentId"));
+        putchar('\n');
+    }
+    print_steps(json_object_get(cure, "steps"));
+    printf("  With names and addresses filled in:\n"
+           "        journalctl -x -u writebackd WRITEBACK_EVENT=%" JSON_INTEGER_FORMAT " -n 1\n",
+           json_integer_value(event));
+}
+
+static void print_cures(const json_t *cures) {
+    json_t *cure;
+    size_t i;
+
+    puts("\nWhat to do");
+    json_array_foreach(cures, i, cure) {
+        print_cure(cure);
+    }
+}
+
 static void print_document(json_t *document) {
     fputs("Overall   ", stdout);
     print_status(text_or(document, "status", "fail"));
@@ -136,9 +208,8 @@ static void print_document(json_t *document) {
     putchar('\n');
     print_blade(json_object_get(document, "blade"));
     print_checks(json_object_get(document, "checks"));
-
-    if (strcmp(text_or(document, "status", "fail"), "pass") != 0)
-        puts("\nWhat to do:  journalctl -x -u writebackd -p warning --since -1h");
+    if (json_array_size(json_object_get(document, "cures")) > 0)
+        print_cures(json_object_get(document, "cures"));
 }
 
 int ctl_status(const ctl_options *options) {

@@ -29,6 +29,7 @@ typedef struct fixture {
     char socket[64];
     char config[64];
     pid_t agent;
+    bool has_wrong_clock;
 } fixture;
 
 static int setup(void **state) {
@@ -76,13 +77,17 @@ static void start_agent(fixture *f, health_status directory, const char *output)
                                              .instance = "dc1.corp.example",
                                              .status = directory,
                                              .output = output};
+        const health_component clock = {.type = COMPONENT_CLOCK,
+                                        .name = "clock",
+                                        .instance = "",
+                                        .status = f->has_wrong_clock ? HEALTH_FAIL : HEALTH_PASS};
         sd_event *event = NULL;
         health *h = NULL;
         char *why = NULL;
 
         if (sd_event_new(&event) < 0 || health_new(event, &config, &h, &why) < 0 ||
             health_report(h, &relay) < 0 || health_report(h, &controller) < 0 ||
-            write(ready[1], "", 1) != 1)
+            health_report(h, &clock) < 0 || write(ready[1], "", 1) != 1)
             _exit(1);
         (void) sd_event_loop(event);
         _exit(1);
@@ -111,8 +116,12 @@ static void status_of_a_well_agent_is_0(void **state) {
     assert_says(&r, "Overall   pass\n");
     assert_says(&r, "agent-test, release 1.2.3");
     assert_says(&r, "Blade     visible, upAndRunning\n");
-    assert_says(&r, "pass  directory:corp.example dc1.corp.example  since 20");
+    assert_says(&r, "pass       directory:corp.example dc1.corp.example  since 20");
+    /* Nobody asked Microsoft Graph: that warns of nothing. */
+    assert_says(&r, "  not known  sync  since 20");
     assert_says(&r, "Not known: not looked at yet");
+    assert_null(strstr(r.text, "warn"));
+    assert_null(strstr(r.text, "What to do"));
     /* No colours in a pipe. */
     assert_null(strchr(r.text, '\x1b'));
 }
@@ -126,7 +135,23 @@ static void status_of_a_failing_agent_is_1_with_the_reason(void **state) {
     assert_says(&r, "Overall   fail\n");
     assert_says(&r, "Blade     hidden, temporarilyUnavailable\n");
     assert_says(&r, "certificate has expired");
-    assert_says(&r, "journalctl -x -u writebackd");
+    /* The cure of what fails, and where it stands with this host's own values. */
+    assert_says_in_order(&r, "What to do\n\n  35032 A domain controller cannot be used\n",
+                         "  of directory:corp.example dc1.corp.example\n   1. Name not found",
+                         "journalctl -x -u writebackd WRITEBACK_EVENT=35032 -n 1\n");
+}
+
+/* A wrong clock makes certificates look wrong: there is one thing to mend. */
+static void status_tells_causes_from_what_follows_from_them(void **state) {
+    fixture *f = *state;
+    ctl_run r;
+
+    f->has_wrong_clock = true;
+    start_agent(f, HEALTH_FAIL, "certificate is not yet valid");
+    status_of(f, &r, "");
+    assert_says_in_order(&r, "certificate is not yet valid\n", "             follows from clock\n",
+                         "\n  35080 This host's clock is wrong\n  of clock\n   1. ");
+    assert_null(strstr(r.text, "35032"));
 }
 
 static void status_with_a_warning_is_1(void **state) {
@@ -372,6 +397,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(status_of_a_well_agent_is_0, setup, teardown),
         cmocka_unit_test_setup_teardown(status_of_a_failing_agent_is_1_with_the_reason, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(status_tells_causes_from_what_follows_from_them, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(status_with_a_warning_is_1, setup, teardown),
         cmocka_unit_test_setup_teardown(status_as_json_is_the_document, setup, teardown),
