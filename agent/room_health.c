@@ -13,6 +13,7 @@ health_component relay_health(const relay_status *s) {
         told.status = HEALTH_PASS;
     } else if (s->reason) {
         told.status = HEALTH_FAIL;
+        told.is_unreached = s->is_unreached;
         told.event = s->is_lost ? OUTCOME_RELAY_ERROR : OUTCOME_RELAY_LISTENER_ERROR;
     }
     return told;

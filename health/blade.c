@@ -57,16 +57,36 @@ static const component *find_failed_group(const components *all, health_componen
     return NULL;
 }
 
-const component *blade_root_of(const components *all, const component *c) {
-    const component *root;
+/* The relay that stands for all of them, where none can be reached: no word from any. One that
+ * refuses the agent has been reached. */
+static const component *find_cut_way_out(const components *all) {
+    const component *root = find_failed_group(all, COMPONENT_RELAY);
 
-    if (c->status != HEALTH_FAIL || !is_needed(c))
-        return NULL;
-
-    root = find_failed_group(all, COMPONENT_CLOCK);
-    if (!root && c->type == COMPONENT_ISSUER)
-        root = find_failed_group(all, COMPONENT_RELAY);
+    for (size_t i = 0; root && i < all->n; i++)
+        if (all->items[i]->type == COMPONENT_RELAY && !all->items[i]->is_unreached)
+            return NULL;
     return root;
+}
+
+/* Whether it could not be asked, over the way that the relays are reached by. */
+static bool needs_way_out(const component *c) {
+    switch (c->type) {
+    case COMPONENT_ISSUER:
+        return c->status == HEALTH_FAIL || c->told == HEALTH_WARN;
+    case COMPONENT_SYNC:
+    case COMPONENT_LICENCE:
+        return c->status == HEALTH_UNKNOWN && c->event == OUTCOME_GRAPH_UNREACHABLE;
+    default:
+        return false;
+    }
+}
+
+const component *blade_root_of(const components *all, const component *c) {
+    const component *clock = find_failed_group(all, COMPONENT_CLOCK);
+
+    if (clock && is_needed(c) && c->status == HEALTH_FAIL)
+        return clock;
+    return needs_way_out(c) ? find_cut_way_out(all) : NULL;
 }
 
 static bool is_of_tenant(const component *c) {

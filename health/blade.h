@@ -37,8 +37,8 @@ blade blade_fold(const components *all);
 
 /* The failure that this one follows from, and which hides it until that is mended; NULL where it
  * stands for itself. A wrong clock makes certificates and tokens look wrong, at relays, controllers
- * and issuers; where no relay can be reached, issuers mostly cannot be either, by the same way out.
- */
+ * and issuers. Where no relay can be reached, issuers and Microsoft Graph mostly cannot be either,
+ * by the same way out; a relay that refuses the agent was reached, and says nothing of them. */
 const component *blade_root_of(const components *all, const component *c);
 
 /* What this component adds to the reasons; NONE where it, or an alternative to it, works, or where

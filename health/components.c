@@ -196,6 +196,7 @@ int components_report(components *all, const health_component *told, const momen
         note_recovery(c, now);
     c->told = told->status;
     c->event = told->event;
+    c->is_unreached = told->is_unreached;
     if (c->told == HEALTH_PASS && c->is_flapping && c->calm > now->uptime) {
         show(c, HEALTH_WARN, now);
         free(output);

@@ -51,6 +51,7 @@ typedef struct component {
     usec_t not_after;      /* CLOCK_REALTIME; 0: none */
     unsigned reconnects;   /* of a relay */
     usec_t last_heartbeat; /* of a relay, CLOCK_REALTIME; 0: none */
+    bool is_unreached;     /* as told */
     outcome event;         /* as told; of what comes and goes, that of `failure` */
     outcome failure;       /* the event that its last failure began with */
 } component;

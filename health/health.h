@@ -46,6 +46,8 @@ typedef struct health_component {
     const char *instance; /* the controller's host, say; "" where there is only one */
     health_status status;
     const char *output;           /* why, for people; NULL where all is well */
+    bool is_unreached;            /* of a relay that fails: no word came from it, so that others may
+                                     be out of reach by the same cause */
     usec_t latency;               /* of the last exchange; 0: none */
     usec_t certificate_not_after; /* CLOCK_REALTIME; 0: none */
     /* Whose steps cure a failure; one that has none: that of the type. Of synchronisation and

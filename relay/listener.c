@@ -191,6 +191,7 @@ static void on_end(const websocket_end *how, void *userdata) {
         log_failed_attempt(r, how);
 
     r->status.is_lost = was_open;
+    r->status.is_unreached = how->status == 0 && how->close_code == 0;
     arm(r->retry, backoff_next(&r->backoff, &end, arc4random()));
     set_state(r, RELAY_CONNECTING, how->reason);
 }

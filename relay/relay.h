@@ -72,6 +72,8 @@ typedef struct relay_status {
         *reason;  /* why it is not connected, for people; NULL where it is or nothing is known */
     bool is_lost; /* it was connected, and has not been tried again since (32002); else: the last
                      attempt failed (31034) */
+    bool is_unreached;     /* nothing came back, or the connection broke: the relay itself refuses
+                              nothing */
     unsigned reconnects;   /* how often it came back since the start */
     usec_t last_heartbeat; /* CLOCK_REALTIME of the last frame from the relay; 0: none */
     usec_t latency;        /* of the last PING; 0: none yet */

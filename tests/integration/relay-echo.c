@@ -88,10 +88,10 @@ static void on_state(const relay_status *status, void *userdata) {
 
     (void) userdata;
 
-    print(json_pack("{s:s, s:s?, s:i, s:I, s:I}", "state", names[status->state], "reason",
-                    status->reason, "reconnects", (int) status->reconnects, "latency",
-                    (json_int_t) status->latency, "heartbeat",
-                    (json_int_t) status->last_heartbeat));
+    print(json_pack("{s:s, s:s?, s:b, s:b, s:i, s:I, s:I}", "state", names[status->state], "reason",
+                    status->reason, "lost", status->is_lost, "unreached", status->is_unreached,
+                    "reconnects", (int) status->reconnects, "latency", (json_int_t) status->latency,
+                    "heartbeat", (json_int_t) status->last_heartbeat));
 }
 
 static void on_alive(const relay_status *status, void *userdata) {

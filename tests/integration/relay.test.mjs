@@ -303,7 +303,9 @@ describe('a relay that refuses', suite, () => {
         test(`${status} is told in words, once, without what varies`, () => withRelay({
             set: (relay) => { relay.onListen = (upgrade) => relay.refuse(upgrade, status); },
         }, async (relay, echo) => {
-            assert.equal((await echo.failure()).reason, `localhost:${relay.port} answered ${status}`);
+            const { reason, lost, unreached } = await echo.failure();
+            assert.equal(reason, `localhost:${relay.port} answered ${status}`);
+            assert.deepEqual({ lost, unreached }, { lost: false, unreached: false });
             await echo.logged(31034);
             assert.match(echo.log, /WRITEBACK_TRACKING_ID=[0-9a-f-]{36}_G3/);
             if (/^40[34]/.test(status)) {
@@ -379,7 +381,9 @@ describe('a relay that refuses', suite, () => {
         const early = await FaultRelay.start(certificate.tls, PORT_TO_KEEP);
         await early.stop();
         const echo = new Echo(early.connectionString, { ca: certificate.file });
-        assert.equal((await echo.failure()).reason, `no connection to localhost:${early.port}: Connection refused`);
+        const { reason, lost, unreached } = await echo.failure();
+        assert.equal(reason, `no connection to localhost:${early.port}: Connection refused`);
+        assert.deepEqual({ lost, unreached }, { lost: false, unreached: true });
         const relay = await FaultRelay.start(certificate.tls, early.port);
         await echo.state('connected');
         assert.equal(echo.count(31034), 1);
@@ -402,8 +406,10 @@ describe('a relay that goes', suite, () => {
             assert.equal(echo.count(32002), 1);
             assert.equal(echo.count(31034), 0);
             assert.equal((await echo.state('connected', 2)).reconnects, 1);
+            const { reason, lost, unreached } = await echo.failure();
+            assert.deepEqual({ lost, unreached }, { lost: true, unreached: !name.startsWith('with 1') });
             if (name.startsWith('with 1'))
-                assert.match((await echo.failure()).reason, new RegExp(`closed the connection: ${name.slice(5)} [A-Z][a-z ]+$`));
+                assert.match(reason, new RegExp(`closed the connection: ${name.slice(5)} [A-Z][a-z ]+$`));
             await assertServes(relay);
         }));
     }

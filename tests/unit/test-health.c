@@ -42,7 +42,13 @@ static usec_t settle_at(components *all, usec_t date) {
 static void report(components *all, health_component_type type, const char *name,
                    const char *instance, health_status status) {
     const health_component told = {
-        .type = type, .name = name, .instance = instance, .status = status, .output = "why"};
+        .type = type,
+        .name = name,
+        .instance = instance,
+        .status = status,
+        .output = "why",
+        .is_unreached = type == COMPONENT_RELAY && status == HEALTH_FAIL,
+    };
 
     assert_int_equal(report_at(all, &told, NOW), 0);
 }
@@ -197,6 +203,22 @@ static void a_root_cause_hides_what_follows_from_it(void **state) {
     assert_false(blade_needs_cure(&all, issuer));
     assert_true(blade_needs_cure(&all, relay));
 
+    /* A relay that answered, and refused, was reached: the way out is none of the reasons. */
+    assert_int_equal(report_at(&all,
+                               &(const health_component){
+                                   .type = COMPONENT_RELAY,
+                                   .name = "relay:refusing",
+                                   .instance = "",
+                                   .status = HEALTH_FAIL,
+                                   .event = OUTCOME_RELAY_LISTENER_ERROR,
+                               },
+                               NOW),
+                     0);
+    assert_null(blade_root_of(&all, issuer));
+    assert_true(blade_needs_cure(&all, issuer));
+    components_forget(&all, "relay:refusing", "");
+    assert_ptr_equal(blade_root_of(&all, issuer), relay);
+
     /* An issuer that fails while a relay works fails for itself. */
     report(&all, COMPONENT_RELAY, "relay:second", "", HEALTH_PASS);
     assert_null(blade_root_of(&all, issuer));
@@ -208,6 +230,48 @@ static void a_root_cause_hides_what_follows_from_it(void **state) {
     assert_string_equal(blade_root_of(&all, issuer)->name, "clock");
     assert_false(blade_fold(&all).ready);
     assert_int_equal(blade_fold(&all).state, BLADE_TEMPORARILY_UNAVAILABLE);
+
+    components_done(&all);
+}
+
+/* Whose keys are still known only warns; of Graph's checks one cure is enough, or none. */
+static void what_cannot_be_asked_without_a_way_out_follows_from_the_relay(void **state) {
+    health_component graph = {
+        .type = COMPONENT_SYNC,
+        .name = "sync",
+        .instance = "",
+        .status = HEALTH_UNKNOWN,
+        .event = OUTCOME_GRAPH_UNREACHABLE,
+    };
+    const component *relay, *issuer, *sync;
+    components all = {0};
+
+    (void) state;
+
+    report(&all, COMPONENT_RELAY, "relay:primary", "", HEALTH_FAIL);
+    report(&all, COMPONENT_ISSUER, "issuer:entra", "", HEALTH_WARN);
+    assert_int_equal(report_at(&all, &graph, NOW), 0);
+    relay = components_find(&all, "relay:primary", "");
+    issuer = components_find(&all, "issuer:entra", "");
+    sync = components_find(&all, "sync", "");
+
+    assert_ptr_equal(blade_root_of(&all, issuer), relay);
+    assert_false(blade_needs_cure(&all, issuer));
+    assert_ptr_equal(blade_root_of(&all, sync), relay);
+    assert_false(blade_needs_cure(&all, sync));
+
+    /* That Graph refuses the agent is another matter. */
+    graph.event = OUTCOME_GRAPH_REFUSED;
+    assert_int_equal(report_at(&all, &graph, NOW), 0);
+    assert_null(blade_root_of(&all, sync));
+    assert_true(blade_needs_cure(&all, sync));
+
+    graph.event = OUTCOME_GRAPH_UNREACHABLE;
+    assert_int_equal(report_at(&all, &graph, NOW), 0);
+    report(&all, COMPONENT_RELAY, "relay:primary", "", HEALTH_PASS);
+    assert_null(blade_root_of(&all, sync));
+    assert_true(blade_needs_cure(&all, sync));
+    assert_null(blade_root_of(&all, issuer));
 
     components_done(&all);
 }
@@ -1063,6 +1127,7 @@ int main(void) {
         cmocka_unit_test(without_relay_or_directory_writeback_is_not_configured),
         cmocka_unit_test(each_failure_is_of_the_right_group),
         cmocka_unit_test(a_root_cause_hides_what_follows_from_it),
+        cmocka_unit_test(what_cannot_be_asked_without_a_way_out_follows_from_the_relay),
         cmocka_unit_test(since_moves_with_the_status_only),
         cmocka_unit_test(what_comes_and_goes_is_not_called_well_at_once),
         cmocka_unit_test(setting_the_clock_does_not_stretch_the_damping),

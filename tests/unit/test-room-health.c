@@ -39,6 +39,9 @@ static void a_relay_that_was_lost_and_one_that_cannot_be_reached_have_each_their
     s.is_lost = true;
     assert_told(relay_health(&s), COMPONENT_RELAY, HEALTH_FAIL, "it went silent");
     assert_int_equal(relay_health(&s).event, OUTCOME_RELAY_ERROR);
+    assert_false(relay_health(&s).is_unreached);
+    s.is_unreached = true;
+    assert_true(relay_health(&s).is_unreached);
 
     s.reason = "it answered 401";
     s.is_lost = false;
