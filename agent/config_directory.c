@@ -56,6 +56,29 @@ static char *get_principal(config_reader *r, config_section *s) {
     return full;
 }
 
+static void check_controllers(config_reader *r, config_section *s, char *const *names) {
+    const config_setting *setting = config_take(r, s, "Controllers");
+    size_t n = 0;
+
+    for (; names && names[n]; n++) {
+        _cleanup_free_ char *shown = redact_url(names[n]);
+
+        if (strncasecmp(names[n], "localhost", 9) == 0 || !directory_controller_check(names[n]))
+            config_fail(
+                r, -EINVAL, &setting->place,
+                "Controllers=%s: expected is the name that the controller's certificate bears, with an "
+                "optional :port (1 to 65535); neither localhost nor an address with ldaps://, and spaces "
+                "between names",
+                shown ? shown : "");
+    }
+
+    if (n > DIRECTORY_CONTROLLERS_MAX)
+        config_fail(r, -E2BIG, &setting->place,
+                    "Controllers=: more than %d controllers are named; a few of them that are near "
+                    "will do",
+                    DIRECTORY_CONTROLLERS_MAX);
+}
+
 /* The path of the keytab; it is libkrb5 that reads it. */
 static char *get_keytab(config_reader *r, config_section *s, const char *principal) {
     const config_setting *setting = config_take(r, s, "Keytab");
@@ -130,16 +153,7 @@ void config_read_directory(config_reader *r, config_section *s) {
             "[Directory \"%s\"] has no Controllers=, and Discover=no; expected are host names such "
             "as dc1.%s, or that DNS is asked for them",
             s->name, s->name);
-    for (char **name = d->controllers; name && *name; name++) {
-        _cleanup_free_ char *shown = redact_url(*name);
-
-        if (strncasecmp(*name, "localhost", 9) == 0 || strstr(*name, "://"))
-            config_fail(
-                r, -EINVAL, &config_take(r, s, "Controllers")->place,
-                "Controllers=%s: expected is the name that the controller's certificate bears, with an "
-                "optional :port; neither localhost nor an address with ldaps://",
-                shown ? shown : "");
-    }
+    check_controllers(r, s, d->controllers);
 
     d->site = config_get_text(r, s, "Site");
     if (d->site && !is_label(d->site))

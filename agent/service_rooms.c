@@ -209,16 +209,34 @@ static int open_relays(service *s, rooms *r) {
 }
 
 int service_build(service *s, config *c) {
-    static int (*const openers[])(service *, rooms *) = {
-        claim_state,  open_keys,     open_identities, open_ledger, open_directories,
-        open_issuers, open_reporter, open_operations, open_graph,  open_relays,
+    static const struct {
+        int (*open)(service *, rooms *);
+        const char *what;
+    } openers[] = {
+        {claim_state, "the state directory"},
+        {open_keys, "the agent's keys"},
+        {open_identities, "the key of LogUserIdentity=hash"},
+        {open_ledger, "the record of requests"},
+        {open_directories, "the directories"},
+        {open_issuers, "the token issuers"},
+        {open_reporter, "the health report"},
+        {open_operations, "the work on requests"},
+        {open_graph, "Microsoft Graph"},
+        {open_relays, "the relays"},
     };
-    int r = 0;
 
     s->rooms = (rooms){.config = c};
-    for (size_t i = 0; i < ELEMENTSOF(openers) && r >= 0; i++)
-        r = openers[i](s, &s->rooms);
-    return r;
+    for (size_t i = 0; i < ELEMENTSOF(openers); i++) {
+        int r = openers[i].open(s, &s->rooms);
+
+        if (r < 0) {
+            /* Some have said more already; none shall say nothing. */
+            log_text(LOG_CRIT, "writebackd ends, since it cannot set up %s: %s", openers[i].what,
+                     strerror(-r));
+            return r;
+        }
+    }
+    return 0;
 }
 
 static void forget_components(service *s, const rooms *r) {

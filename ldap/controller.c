@@ -69,19 +69,21 @@ static bool is_port(const char *text) {
     return n > 0 && n <= UINT16_MAX;
 }
 
-static int parse_name(const char *text, char **ret_host, char **ret_port) {
+/* Which part of the text is the host, and what its port is. Returns false where it is no name. */
+static bool split_name(const char *text, const char **ret_host, size_t *ret_length,
+                       const char **ret_port) {
     const char *end, *port = "636";
     size_t length = strlen(text);
 
     if (text[0] == '[') {
         end = strchr(++text, ']');
         if (!end)
-            return -EINVAL;
+            return false;
         length = (size_t) (end - text);
         if (end[1] == ':')
             port = end + 2;
         else if (end[1] != '\0')
-            return -EINVAL;
+            return false;
     } else {
         end = strchr(text, ':');
         /* More than one colon is a bare IPv6 address. */
@@ -91,12 +93,31 @@ static int parse_name(const char *text, char **ret_host, char **ret_port) {
         }
     }
 
-    if (length == 0 || !is_port(port))
+    *ret_host = text;
+    *ret_length = length;
+    *ret_port = port;
+
+    /* What stands between names elsewhere, or around them, is in no name. */
+    return length > 0 && strcspn(text, ",;/\\@\"'[]") >= length && is_port(port);
+}
+
+static int parse_name(const char *text, char **ret_host, char **ret_port) {
+    const char *host, *port;
+    size_t length;
+
+    if (!split_name(text, &host, &length, &port))
         return -EINVAL;
 
-    *ret_host = strndup(text, length);
+    *ret_host = strndup(host, length);
     *ret_port = strdup(port);
     return *ret_host && *ret_port ? 0 : -ENOMEM;
+}
+
+bool controller_name_is_valid(const char *text) {
+    const char *host, *port;
+    size_t length;
+
+    return split_name(text, &host, &length, &port);
 }
 
 /* Why nothing that listens on this port can be of use; NULL where something may. */

@@ -23,9 +23,12 @@
 
 typedef struct controller controller;
 
+/* Whether it can be one's: a host name or address with an optional :port, "[…]:port" for IPv6. */
+bool controller_name_is_valid(const char *text);
+
 /* Does not connect yet.
  *
- * text            a host name or address with an optional :port, "[…]:port" for IPv6
+ * text            its name, as above
  * is_discovered   DNS told of it, nobody else: its certificate must name the domain, and if it is
  *                 read-only it is passed over without a word of complaint
  * slot            its number in the domain

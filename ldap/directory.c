@@ -35,6 +35,11 @@ void directory_config_done(directory_config *c) {
     *c = (directory_config){};
 }
 
+bool directory_controller_check(const char *text) {
+    assert(text);
+    return controller_name_is_valid(text);
+}
+
 int directory_keytab_check(const char *keytab, const char *principal, char **ret_why) {
     return spnego_keytab_check(keytab, principal, ret_why);
 }

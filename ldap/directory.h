@@ -28,6 +28,9 @@ typedef enum directory_bind_method {
     BIND_KERBEROS,
 } directory_bind_method;
 
+/* Of one domain. */
+#define DIRECTORY_CONTROLLERS_MAX 64
+
 /* One domain. Strings are owned by the config. */
 typedef struct directory_config {
     char *domain;       /* "corp.example" */
@@ -54,6 +57,10 @@ typedef struct directory_config {
 } directory_config;
 
 void directory_config_done(directory_config *c);
+
+/* Whether it is one of `controllers`: a host name or an address with an optional :port, "[…]:port"
+ * for IPv6. Not looked up. */
+bool directory_controller_check(const char *text);
 
 /* Whether the keytab has a key of the principal. Reads files. Returns 0; -EINVAL with a malloc(3)ed
  * text that says what is wrong; -ENOMEM. */
@@ -90,7 +97,7 @@ typedef void (*directory_state_fn)(directory *d, void *userdata);
  * to lack a right on the domain. `on_state` is called when a controller's status changes, or which
  * controllers there are; it may be NULL. Returns 0; -EINVAL where the configuration lacks domain,
  * controllers, bind DN, or bind password or keytab, or a controller's name is none; -E2BIG for more
- * than 64 controllers; or another negative errno. */
+ * than DIRECTORY_CONTROLLERS_MAX; or another negative errno. */
 int directory_new(sd_event *event, const directory_config *config, directory_state_fn on_state,
                   void *userdata, directory **ret);
 

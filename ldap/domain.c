@@ -28,7 +28,7 @@ static bool is_complete(const directory_config *c) {
 static int add(domain *d, const char *name, bool is_discovered) {
     int r;
 
-    if (d->n_controllers == DOMAIN_CONTROLLERS_MAX)
+    if (d->n_controllers == DIRECTORY_CONTROLLERS_MAX)
         return -E2BIG;
 
     r = controller_new(d, name, is_discovered, d->next_slot, &d->controllers[d->n_controllers]);
@@ -36,7 +36,7 @@ static int add(domain *d, const char *name, bool is_discovered) {
         return r;
 
     d->n_controllers++;
-    d->next_slot = (d->next_slot + 1) % DOMAIN_CONTROLLERS_MAX;
+    d->next_slot = (d->next_slot + 1) % DIRECTORY_CONTROLLERS_MAX;
     return 0;
 }
 

@@ -15,8 +15,6 @@
 #include "ldap/discovery.h"
 #include "ldap/kerberos.h"
 
-#define DOMAIN_CONTROLLERS_MAX 64
-
 /* How often one controller is tried for one call. */
 #define DOMAIN_ATTEMPTS_MAX 2
 
@@ -25,7 +23,7 @@ struct domain {
     const directory_config *config;
 
     /* In order of preference; those that are retired come last until domain_sweep(). */
-    controller *controllers[DOMAIN_CONTROLLERS_MAX];
+    controller *controllers[DIRECTORY_CONTROLLERS_MAX];
     size_t n_controllers;
     unsigned next_slot;
 
@@ -82,7 +80,7 @@ const char *domain_bind_prospect(const domain *d);
 
 /* What a call has tried so far, by the controller's slot. */
 typedef struct domain_attempts {
-    uint8_t n[DOMAIN_CONTROLLERS_MAX];
+    uint8_t n[DIRECTORY_CONTROLLERS_MAX];
 } domain_attempts;
 
 /* Chooses a controller that is ready: one not tried yet before one that was; one that is not

@@ -17,6 +17,10 @@
 #include "agent/config.h"
 #include "tests/unit/keytab.h"
 
+#define SEVEN_NAMES "a b c d e f g "
+#define TWENTY_ONE_NAMES SEVEN_NAMES SEVEN_NAMES SEVEN_NAMES
+#define SIXTY_THREE_NAMES TWENTY_ONE_NAMES TWENTY_ONE_NAMES TWENTY_ONE_NAMES
+
 #define OTHER "99999999-86f1-41af-91ab-2d7cd011db47"
 #define TENANT "72f988bf-86f1-41af-91ab-2d7cd011db47"
 
@@ -183,6 +187,16 @@ static void what_is_wrong_is_told_with_line_and_cure(void **state) {
         {"Controllers=dc1", "Controllers=ldaps://dc1",
          "12: Controllers=ldaps://dc1.corp.example: "},
         {"Controllers=dc1.corp.example", "Controllers=localhost", "12: Controllers=localhost: "},
+        {"Controllers=dc1.corp.example", "Controllers=dc1:66000", "12: Controllers=dc1:66000: exp"},
+        {"Controllers=dc1.corp.example", "Controllers=dc1:0", "12: Controllers=dc1:0: expected is"},
+        {"Controllers=dc1.corp.example", "Controllers=dc1:ldap", "12: Controllers=dc1:ldap: expec"},
+        {"Controllers=dc1.corp.example", "Controllers=[::1", "12: Controllers=[::1: expected is"},
+        {"Controllers=dc1.corp.example", "Controllers=[::1]636", "12: Controllers=[::1]636: expe"},
+        {"Controllers=dc1.corp.example", "Controllers=:636", "12: Controllers=:636: expected is"},
+        {"Controllers=dc1.corp.example dc2", "Controllers=dc1,dc2",
+         "12: Controllers=dc1,dc2.corp."},
+        {"Controllers=dc1.corp.example", "Controllers=" SIXTY_THREE_NAMES " c",
+         "12: Controllers=: more than 64 controllers"},
         {"Controllers=dc1.corp.example dc2.corp.example:1636", "Discover=no",
          "11: [Directory \"corp.example\"] has no Controllers=, and Discover=no"},
         {"PolicyHints=", "Discover=maybe\nPolicyHints=",
@@ -425,6 +439,23 @@ static void an_account_with_a_keytab_is_read(void **state) {
     assert_null(c->directories[0].bind_password);
 }
 
+static void controllers_are_taken_as_people_write_them(void **state) {
+    static const char *const good_names[] = {
+        "dc1", "dc1.corp.example:636", "10.0.0.1:1636", "fd00::1", "[fd00::1]", "[fd00::1]:65535"};
+    _cleanup_free_ char *why = NULL;
+
+    (void) state;
+
+    for (size_t i = 0; i < ELEMENTSOF(good_names); i++) {
+        _cleanup_free_ char *text = with("dc1.corp.example dc2.corp.example:1636", good_names[i]);
+        _cleanup_(config_freep) config *c = NULL;
+
+        if (load("h.conf", text, &c, &why) < 0)
+            fail_msg("%s", why);
+        assert_string_equal(c->directories[0].controllers[0], good_names[i]);
+    }
+}
+
 static void dns_is_asked_where_no_controller_is_named_or_it_is_wished(void **state) {
     _cleanup_free_ char *none = with("Controllers=dc1.corp.example dc2.corp.example:1636\n", "");
     _cleanup_free_ char *both = with("BindDn=", "Discover=yes\nSite=Berlin-2\nPrefer=pdc\nBindDn=");
@@ -596,6 +627,7 @@ int main(void) {
         cmocka_unit_test(issuers_have_rules_of_their_own),
         cmocka_unit_test(an_account_with_a_keytab_is_read),
         cmocka_unit_test(what_is_wrong_is_told_with_line_and_cure),
+        cmocka_unit_test(controllers_are_taken_as_people_write_them),
         cmocka_unit_test(dns_is_asked_where_no_controller_is_named_or_it_is_wished),
         cmocka_unit_test(each_domain_has_its_own_account_base_and_controllers),
         cmocka_unit_test(keys_have_a_life_and_a_seal_where_one_is_given),
