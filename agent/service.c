@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <syslog.h>
 
 #include "agent/base/log.h"
 #include "agent/service_parts.h"
@@ -38,6 +39,7 @@ static int open_health(service *s, const config *c) {
 
 int service_new(sd_event *event, const char *path, config *c, service **ret) {
     _cleanup_(service_freep) service *s = NULL;
+    _cleanup_free_ char *why = NULL;
     int r;
 
     assert(event);
@@ -67,9 +69,13 @@ int service_new(sd_event *event, const char *path, config *c, service **ret) {
 
     log_event(OUTCOME_SERVICE_STARTED, {"WRITEBACK_VERSION", PACKAGE_VERSION},
               {"WRITEBACK_AGENT", c->agent_id});
-    r = service_build(s, c);
-    if (r < 0)
+    r = service_open_state(s, c, &s->rooms, &why);
+    if (r >= 0)
+        r = service_build(s, &why);
+    if (r < 0) {
+        log_text(LOG_CRIT, "The agent does not start: %s", why ? why : "out of memory");
         return r;
+    }
 
     *ret = TAKE_PTR(s);
     return 0;
@@ -81,8 +87,8 @@ service *service_free(service *s) {
 
     if (s->rooms.config)
         log_event(OUTCOME_SERVICE_STOPPED, {"WRITEBACK_AGENT", s->rooms.config->agent_id});
-    service_tear_down(s);
-    (void) config_free(s->next_config);
+    service_tear_down(s, &s->rooms);
+    service_tear_down(s, &s->next);
     (void) clock_watch_free(s->clock_watch);
     (void) health_free(s->health);
     (void) curl_glue_free(s->glue);

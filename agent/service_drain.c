@@ -2,6 +2,7 @@
 /* Reload and stop: what is under way is finished first. */
 
 #include <stdlib.h>
+#include <syslog.h>
 #include <systemd/sd-daemon.h>
 
 #include "agent/base/clock.h"
@@ -45,6 +46,25 @@ static void stop_relays(service *s) {
         relay_stop(s->rooms.relays[i].relay);
 }
 
+/* The rooms of the new configuration in the place of the old ones. */
+static int take_next(service *s) {
+    _cleanup_free_ char *why = NULL;
+
+    s->wish = WISH_RUN;
+    service_tear_down(s, &s->rooms);
+    s->rooms = s->next;
+    s->next = (rooms){};
+    if (service_build(s, &why) < 0) {
+        log_text(LOG_CRIT, "The agent ends: %s", why ? why : "out of memory");
+        return sd_event_exit(s->event, EXIT_FAILURE);
+    }
+    health_end_reload(s->health);
+
+    (void) sd_notify(0, "READY=1");
+    service_tell_systemd(s);
+    return 0;
+}
+
 /* Nothing is under way any more, or nothing more is waited for. */
 static int end_drain(service *s) {
     (void) sd_event_source_set_enabled(s->drain_timer, SD_EVENT_OFF);
@@ -55,15 +75,7 @@ static int end_drain(service *s) {
     if (s->wish == WISH_STOP)
         return sd_event_exit(s->event, 0);
 
-    s->wish = WISH_RUN;
-    service_tear_down(s);
-    if (service_build(s, TAKE_PTR(s->next_config)) < 0)
-        return sd_event_exit(s->event, EXIT_FAILURE);
-    health_end_reload(s->health);
-
-    (void) sd_notify(0, "READY=1");
-    service_tell_systemd(s);
-    return 0;
+    return take_next(s);
 }
 
 /* First what came is answered, and what comes is turned away; then the relays close, which takes
@@ -107,9 +119,17 @@ static void drain(service *s, service_wish wish) {
     (void) sd_event_source_set_enabled(s->settled, SD_EVENT_ONESHOT);
 }
 
+/* As far as it can be said before anything that runs is touched. */
+static int open_next(service *s, rooms *ret, char **ret_why) {
+    config *c;
+    int r = config_load(s->path, &c, ret_why);
+
+    return r < 0 ? r : service_open_state(s, c, ret, ret_why);
+}
+
 void service_reload(service *s) {
     _cleanup_free_ char *why = NULL;
-    config *c = NULL;
+    rooms next = {};
 
     assert(s);
 
@@ -117,14 +137,17 @@ void service_reload(service *s) {
         return;
 
     (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) now_monotonic());
-    if (config_load(s->path, &c, &why) < 0) {
+    if (open_next(s, &next, &why) < 0) {
         log_event(OUTCOME_KEPT_AS_CONFIGURED, {"WRITEBACK_REASON", why ? why : "out of memory"});
+        service_tear_down(s, &next);
         (void) sd_notify(0, "READY=1");
         return;
     }
 
-    (void) config_free(s->next_config);
-    s->next_config = c;
+    /* They may be sealed anew already, which it could not read. */
+    s->rooms.key_keeper = key_keeper_free(s->rooms.key_keeper);
+    service_tear_down(s, &s->next);
+    s->next = next;
     health_begin_reload(s->health);
     drain(s, WISH_RELOAD);
 }

@@ -55,7 +55,7 @@ struct service {
     clock_watch *clock_watch;
     rooms rooms;
     service_wish wish;
-    config *next_config; /* of a reload */
+    rooms next;          /* of a reload, with what service_open_state() opens */
     usec_t drain_end;    /* CLOCK_MONOTONIC; what is not answered by then never will be */
     bool relays_stopped; /* all is answered: they only say goodbye */
     sd_event_source *drain_timer;
@@ -65,13 +65,19 @@ struct service {
 
 /* ---- service_rooms.c ------------------------------------------------------------------------- */
 
-/* Takes `c` over. What was opened before a failure is torn down by the caller. Blocks for the disk.
- * Logs what fails. Returns 0 or negative errno. */
-int service_build(service *s, config *c);
+/* Opens what a configuration needs of its state directory: whose that is, the agent's keys, the key
+ * of LogUserIdentity=hash. Then what is built already can still be kept. Takes `c` over; on failure
+ * too, `ret` is the caller's to tear down. Blocks for the disk. Logs 32010 and 35061. Returns 0, or
+ * negative errno with a malloc(3)ed text, or NULL where memory is out. */
+int service_open_state(service *s, config *c, rooms *ret, char **ret_why);
+
+/* All the rest of s->rooms. What was opened before a failure is torn down by the caller. Returns 0,
+ * or negative errno with such a text. */
+int service_build(service *s, char **ret_why);
 
 /* Nothing is left of the rooms and their configuration; their components in health are forgotten
  * (during a reload: until they are told again). */
-void service_tear_down(service *s);
+void service_tear_down(service *s, rooms *r);
 
 /* ---- service_news.c -------------------------------------------------------------------------- */
 

@@ -57,6 +57,8 @@ static int open_keys(service *s, rooms *r) {
     _cleanup_free_ char *why = NULL;
     int error;
 
+    (void) s;
+
     if (asprintf(&r->keys_path, "%s/keys.json", c->state_directory) < 0) {
         r->keys_path = NULL;
         return -ENOMEM;
@@ -71,11 +73,13 @@ static int open_keys(service *s, rooms *r) {
         .renewed_elsewhere = c->keys_renewed_elsewhere,
     };
     error = agent_keys_open(&r->keys_options, now_realtime(), &r->keys, &why);
-    if (error < 0) {
+    if (error < 0)
         log_event(OUTCOME_CRYPTO_ERROR, {"WRITEBACK_PATH", r->keys_path},
                   {"WRITEBACK_REASON", why ? why : strerror(-error)});
-        return error;
-    }
+    return error;
+}
+
+static int keep_keys(service *s, rooms *r) {
     return key_keeper_new(s->event, &r->keys_options, r->keys, service_on_keys_state, s,
                           &r->key_keeper);
 }
@@ -208,14 +212,39 @@ static int open_relays(service *s, rooms *r) {
     return error;
 }
 
-int service_build(service *s, config *c) {
-    static const struct {
-        int (*open)(service *, rooms *);
-        const char *what;
-    } openers[] = {
+typedef struct opener {
+    int (*open)(service *, rooms *);
+    const char *what;
+} opener;
+
+/* One after the other. Some log what fails; the text says it of all. */
+static int open_each(service *s, rooms *r, const opener *openers, size_t n, char **ret_why) {
+    for (size_t i = 0; i < n; i++) {
+        int error = openers[i].open(s, r);
+
+        if (error < 0) {
+            if (asprintf(ret_why, "%s cannot be set up: %s", openers[i].what, strerror(-error)) < 0)
+                *ret_why = NULL;
+            return error;
+        }
+    }
+    return 0;
+}
+
+int service_open_state(service *s, config *c, rooms *ret, char **ret_why) {
+    static const opener openers[] = {
         {claim_state, "the state directory"},
         {open_keys, "the agent's keys"},
         {open_identities, "the key of LogUserIdentity=hash"},
+    };
+
+    *ret = (rooms){.config = c};
+    return open_each(s, ret, openers, ELEMENTSOF(openers), ret_why);
+}
+
+int service_build(service *s, char **ret_why) {
+    static const opener openers[] = {
+        {keep_keys, "the care of the agent's keys"},
         {open_ledger, "the record of requests"},
         {open_directories, "the directories"},
         {open_issuers, "the token issuers"},
@@ -225,18 +254,7 @@ int service_build(service *s, config *c) {
         {open_relays, "the relays"},
     };
 
-    s->rooms = (rooms){.config = c};
-    for (size_t i = 0; i < ELEMENTSOF(openers); i++) {
-        int r = openers[i].open(s, &s->rooms);
-
-        if (r < 0) {
-            /* Some have said more already; none shall say nothing. */
-            log_text(LOG_CRIT, "writebackd ends, since it cannot set up %s: %s", openers[i].what,
-                     strerror(-r));
-            return r;
-        }
-    }
-    return 0;
+    return open_each(s, &s->rooms, openers, ELEMENTSOF(openers), ret_why);
 }
 
 static void forget_components(service *s, const rooms *r) {
@@ -252,9 +270,7 @@ static void forget_components(service *s, const rooms *r) {
         service_forget(s, "issuer", r->config->issuers[i].name, "");
 }
 
-void service_tear_down(service *s) {
-    rooms *r = &s->rooms;
-
+void service_tear_down(service *s, rooms *r) {
     if (!r->config)
         return;
 

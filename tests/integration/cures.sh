@@ -236,7 +236,7 @@ reload_is_refused() {
     sed -i 's/^PolicyHints=.*/PolicyHints=never/' "$CONFIG"
     systemctl reload writebackd
     reads 35037
-    step 'Open the file at the line'
+    step 'Where it names a line'
     edits 's/^PolicyHints=.*/PolicyHints=require/'
     step 'Check it'
     types 1

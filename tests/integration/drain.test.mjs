@@ -5,12 +5,13 @@
 // Run in a lab: WRITEBACK_BUILD=BUILD tests/lab/run --no-agent node --test tests/integration/drain.test.mjs
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, afterEach, beforeEach, test } from 'node:test';
 
 import { Client } from '../lab/cloud/client.mjs';
 import { bind } from './ad.mjs';
-import { AgentProcess, entries } from './agent-process.mjs';
+import { AgentProcess, STATE, configure, entries } from './agent-process.mjs';
 
 const { env } = process;
 const ADMINISTRATOR = { wids: ['62e90394-69f5-4237-9190-012177145e10'] };
@@ -126,6 +127,53 @@ test('a reload that changes nothing leaves every part as it was, since when too'
   await until('each was looked at again', async () =>
     Object.values(await checks()).flat().every(({ output }) => !/again yet/.test(output ?? '')));
   assert.deepEqual(await since(), before);
+});
+
+// Whoever reloads has made a mistake, and the agent is the last to be ended for it.
+test('a reload that names keys or a state directory that cannot be opened keeps what runs', async () => {
+  const seal = (name) => {
+    const path = `${STATE}.${name}`;
+    writeFileSync(path, randomBytes(32).toString('base64'), { mode: 0o600 });
+    return path;
+  };
+  const sealed = `${STATE}-sealed`, right = seal('right'), wrong = seal('wrong');
+  const with_ = (directory, more = '') =>
+    configure({}, (text) => `${text.replace(/^StateDirectory=.*$/m, `StateDirectory=${directory}`)}\n${more}\n`);
+  const told = (number) => entries().filter(({ event }) => event === number);
+
+  const isKept = async (reason) => {
+    const ignored = told(35037).length, connections = told(31019).length;
+    agent.reload();
+    await until('it says that it keeps the old', () => told(35037).length > ignored);
+    assert.match(told(35037).at(-1).WRITEBACK_REASON, reason);
+    assert.equal((await client.health()).status, 200);
+    assert.ok(agent.isRunning);
+    assert.equal(told(31019).length, connections, 'the relay was not let go for it');
+  };
+  const isTaken = async () => {
+    const connections = told(31019).length;
+    agent.reload();
+    await until('the rooms are built again', () => told(31019).length > connections);
+    await agent.ready();
+  };
+
+  chmodSync(`${STATE}/keys.json`, 0o640);
+  await isKept(/^the agent's keys cannot be set up: /);
+  chmodSync(`${STATE}/keys.json`, 0o600);
+  with_(`${STATE}-missing`);
+  await isKept(/^the state directory cannot be set up: No such file or directory$/);
+
+  mkdirSync(sealed, { mode: 0o700 });
+  with_(sealed, `[Keys]\nSealCredential=${right}`);
+  await isTaken();
+  const { keys } = await client.keys();
+  with_(sealed, `[Keys]\nSealCredential=${wrong}`);
+  await isKept(/^the agent's keys cannot be set up: /);
+  assert.deepEqual((await client.keys()).keys, keys);
+  assert.ok(!entries().some(({ event }) => event === 35051), 'nor did it lose sight of its keys');
+
+  configure({});
+  await isTaken();
 });
 
 test('with nothing under way, and nobody there, a stop does not wait', async () => {
