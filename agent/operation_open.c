@@ -17,7 +17,9 @@ static void on_verified(int r, const char *why, token_claims *claims, void *user
         return;
     }
     if (r < 0) {
-        operation_refuse(op, OUTCOME_AUTH_TOKEN_ERROR, why);
+        /* Without the issuer's keys nothing is known against the token. */
+        operation_refuse(
+            op, r == -EHOSTUNREACH ? OUTCOME_ISSUER_UNAVAILABLE : OUTCOME_AUTH_TOKEN_ERROR, why);
         return;
     }
 

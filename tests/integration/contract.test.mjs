@@ -235,6 +235,26 @@ test('a token that does not count', async () => {
     assert.equal((await post(await client.seal(client.payload({ ...check('alice'), authorization })))).json.code, 'AuthTokenError');
 });
 
+test('a token whose issuer cannot be reached is not refused, but may come again', async () => {
+  const payload = client.payload({ ...reset('juergen'), authorization: await client.token(PASSWORD_ADMINISTRATOR) });
+  await client.control('issuer', { outage: true });
+  try {
+    await startWith({});
+    const jwe = await client.seal(payload);
+    const { status, json } = await post(jwe);
+    assert.deepEqual({ status, code: json.code, retryable: json.retryable }, { status: 503, code: 'IssuerUnavailable', retryable: true });
+    assert.match(json.detail, /^the keys of issuer \S+ cannot be had: /);
+    assert.deepEqual(entries().filter(({ event }) => event === 35015).map((entry) => entry.WRITEBACK_REQUEST_ID), [payload.jti]);
+    assert.equal(bind('juergen', OLD_PASSWORD), 'yes');
+
+    await client.control('issuer', { outage: false });
+    await agent.ready();
+    assert.equal((await post(jwe)).status, 200);
+  } finally {
+    await client.control('issuer', { outage: false });
+  }
+});
+
 test('requests that are described are read, and those that are not are malformed', async () => {
   await startAndBeReady({});
   const authorization = await client.token(PASSWORD_ADMINISTRATOR);
