@@ -92,6 +92,10 @@ void api_handle(const api *a, relay_request *q) {
                &(relay_header){"Retry-After", RETRY_AFTER});
         return;
     }
+    if (relay_request_fault(q)) {
+        refuse(a, q, OUTCOME_INPUT_VALIDATION_ERROR, relay_request_fault(q), NULL);
+        return;
+    }
     if (relay_request_is_too_large(q)) {
         refuse(a, q, OUTCOME_CONTENT_TOO_LARGE, "its body is larger than 256 KiB", NULL);
         return;

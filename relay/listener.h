@@ -86,7 +86,7 @@ void relay_settle(const relay *r);
 /* ---- request.c ------------------------------------------------------------------------------- */
 
 /* Takes a message that came on the control channel (`by` is NULL) or by rendezvous. Logs. May end
- * in the owner's on_request, so nothing may be done afterwards. */
+ * in the owner's on_request. */
 void intake_take(intake *i, relay *r, rendezvous *by, const websocket_message *m);
 void intake_done(intake *i);
 

@@ -7,7 +7,6 @@
 #include <strings.h>
 
 #define ID_MAX 256
-#define METHOD_MAX 32
 
 static int refuse(const char **ret_why, const char *why) {
     *ret_why = why;
@@ -15,12 +14,23 @@ static int refuse(const char **ret_why, const char *why) {
 }
 
 /* RFC 9110 section 5.6.2 */
-static bool is_token(const char *text, size_t max) {
-    size_t size = strlen(text);
+static bool is_token(const char *text) {
+    return *text &&
+           text[strspn(text, "!#$%&'*+-.^_`|~0123456789"
+                             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")] == '\0';
+}
 
-    return size > 0 && size <= max &&
-           strspn(text, "!#$%&'*+-.^_`|~0123456789"
-                        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == size;
+/* What a sender, or the relay, has made of the request: NULL where it can be served. */
+static const char *find_fault(const message *m, const json_t *headers, const json_t *body) {
+    if (!m->method || !is_token(m->method))
+        return "the request's method is no HTTP method";
+    if (!m->target)
+        return "the request's target is no text, or holds a NUL";
+    if (headers && !json_is_object(headers) && !json_is_null(headers))
+        return "the request's headers are no object";
+    if (body && !json_is_boolean(body))
+        return "the request's body is neither true nor false";
+    return NULL;
 }
 
 /* Takes what `method` makes a request and not a pointer to one. */
@@ -30,25 +40,16 @@ static int take_request(const json_t *request, message *m, const char **ret_why)
 
     m->type = MESSAGE_REQUEST;
 
+    /* Without it there is nobody to answer. */
     m->id = json_get_string(request, "id");
     if (!m->id || !*m->id || strlen(m->id) > ID_MAX)
         return refuse(ret_why, "the request's id is missing or too long");
 
     m->method = json_get_string(request, "method");
-    if (!m->method || !is_token(m->method, METHOD_MAX))
-        return refuse(ret_why, "the request's method is no HTTP method");
-
     m->target = json_get_string(request, "requestTarget");
-    if (!m->target || m->target[0] != '/')
-        return refuse(ret_why, "the request's target is no path");
-
-    if (headers && !json_is_object(headers) && !json_is_null(headers))
-        return refuse(ret_why, "the request's headers are no object");
     m->headers = json_is_object(headers) ? headers : NULL;
-
-    if (body && !json_is_boolean(body))
-        return refuse(ret_why, "the request's body is neither true nor false");
     m->has_body = json_is_true(body);
+    m->fault = find_fault(m, headers, body);
     return 0;
 }
 
@@ -81,7 +82,8 @@ int message_parse(const char *text, size_t size, message *ret, const char **ret_
     assert(ret);
     assert(ret_why);
 
-    r = json_parse(text, size, RELAY_CONTROL_MAX, &m.json, ret_why);
+    /* The service decodes paths (%00 too), and who sent it is to be answered. */
+    r = json_parse_with_nuls(text, size, RELAY_CONTROL_MAX, &m.json, ret_why);
     if (r < 0)
         return r == -ENOMEM ? r : -EBADMSG;
 
@@ -108,7 +110,7 @@ const char *message_header(const message *m, const char *name) {
 
     for (void *i = json_object_iter(m->headers); i; i = json_object_iter_next(m->headers, i))
         if (strcasecmp(json_object_iter_key(i), name) == 0)
-            return json_string_value(json_object_iter_value(i));
+            return json_text(json_object_iter_value(i));
 
     return NULL;
 }
@@ -118,15 +120,17 @@ char *message_path(const message *m, const char *entity_path) {
     const char *path;
 
     assert(m);
-    assert(m->target);
     assert(entity_path);
+
+    if (!m->target)
+        return strdup("");
 
     path = m->target;
     size = strcspn(path, "?");
     entity = strlen(entity_path);
 
     /* Entity names are compared without case, as the service does. */
-    if (size > entity && strncasecmp(path + 1, entity_path, entity) == 0 &&
+    if (path[0] == '/' && size > entity && strncasecmp(path + 1, entity_path, entity) == 0 &&
         (size == entity + 1 || path[entity + 1] == '/')) {
         path += entity + 1;
         size -= entity + 1;

@@ -20,14 +20,17 @@ typedef struct message {
     json_t *json;        /* owned; everything else is borrowed from it */
     const char *address; /* never NULL but for MESSAGE_UNKNOWN */
     const char *id;      /* opaque, not empty */
-    const char *target;  /* begins with '/' */
+    const char *fault;   /* why it cannot be served, though it can be answered: a static text that
+                            quotes nothing. Then target and method may be NULL. NULL: it can */
+    const char *target;  /* mostly a path */
     const char *method;  /* an HTTP token */
     json_t *headers;     /* object; NULL where there are none */
     bool has_body;       /* the next binary message is the body */
 } message;
 
-/* Returns 0; -EBADMSG where it is no message that the protocol allows, with a static text of what
- * is wrong in *ret_why that quotes nothing; -ENOMEM. */
+/* Returns 0, for requests that can only be refused too, as long as it is known which and where;
+ * what a sender can make of one is no more than that. -EBADMSG where it is no message that the
+ * protocol allows, with a static text of what is wrong in *ret_why that quotes nothing; -ENOMEM. */
 int message_parse(const char *text, size_t size, message *ret, const char **ret_why);
 
 void message_done(message *m);
@@ -36,7 +39,8 @@ void message_done(message *m);
 const char *message_header(const message *m, const char *name);
 
 /* The path below the hybrid connection's own, without the query: "/v1/keys" of
- * "/hyco/v1/keys?x=1"; "/" for "/hyco". A target elsewhere stays as it is. malloc(3)ed, or NULL. */
+ * "/hyco/v1/keys?x=1"; "/" for "/hyco". A target elsewhere stays as it is; "" where none is known.
+ * malloc(3)ed, or NULL. */
 char *message_path(const message *m, const char *entity_path);
 
 /* The answer's JSON; malloc(3)ed, or NULL. content_type may be NULL. */

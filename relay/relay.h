@@ -81,7 +81,7 @@ typedef struct relay_status {
 } relay_status;
 
 /* A request that arrived whole (body read to its end). It must be answered exactly once with
- * relay_respond(), at once or later. */
+ * relay_respond(), at once or later. The relay must not be freed in the call. */
 typedef void (*relay_request_fn)(relay_request *request, void *userdata);
 
 /* The state, or the reason for it, changed. The relay may be freed in the call. */
@@ -103,8 +103,9 @@ typedef struct relay_callbacks {
 } relay_callbacks;
 
 /* Copies nothing but the pointer: `config` must live as long as the relay. Logs its own events:
- * 31019, 31034, 32002, 32014, 32003 (malformed control messages), 35036, 35038, and 32000 where
- * memory is out. Returns 0; -EINVAL where the config has no key; or another negative errno. */
+ * 31019, 31034, 32002, 32014, 32003 (messages that nobody can be answered for), 35036, 35038, and
+ * 32000 where memory is out. Returns 0; -EINVAL where the config has no key; or another negative
+ * errno. */
 int relay_new(sd_event *event, curl_glue *glue, const relay_config *config,
               const relay_callbacks *callbacks, relay **ret);
 
@@ -127,10 +128,14 @@ const relay_status *relay_get_status(const relay *r);
  * relay_free() cuts nothing off. */
 bool relay_is_quiet(const relay *r);
 
-/* What the request says. Borrowed until it is answered. */
+/* Why the request can only be refused, with 400: a static text, for people. NULL: it can be served.
+ */
+const char *relay_request_fault(const relay_request *q);
+/* What the request says. Borrowed until it is answered. "" where it has a fault and says none. */
 const char *relay_request_method(const relay_request *q);
-/* The path below the hybrid connection's own, with a leading slash and without the query:
- * "/v1/keys". */
+/* The path below the hybrid connection's own, without the query: "/v1/keys". What is no path, such
+ * as
+ * "*", as it is. */
 const char *relay_request_path(const relay_request *q);
 /* By name, without case; NULL where there is none. */
 const char *relay_request_header(const relay_request *q, const char *name);

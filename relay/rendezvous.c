@@ -69,9 +69,9 @@ rendezvous *rendezvous_free(rendezvous *v) {
 }
 
 static void log_not_fetched(const relay *r, const char *id, const websocket_end *how) {
-    log_event(OUTCOME_REQUEST_LOST, {"WRITEBACK_RELAY", r->config->name},
-              {"WRITEBACK_REQUEST_ID", id}, {"WRITEBACK_REASON", how->reason},
-              {"WRITEBACK_TRACKING_ID", how->tracking_id});
+    log_event(OUTCOME_REQUEST_LOST, {"WRITEBACK_OUTCOME", outcome_get(OUTCOME_REQUEST_LOST)->name},
+              {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REQUEST_ID", id},
+              {"WRITEBACK_REASON", how->reason}, {"WRITEBACK_TRACKING_ID", how->tracking_id});
 }
 
 static void on_sent(bool sent, void *userdata) {
@@ -199,11 +199,14 @@ void rendezvous_fetch(relay *r, const char *address) {
 
     k = rendezvous_new(r, PURPOSE_FETCH, address, &v);
     if (k == -EBUSY)
-        log_event(OUTCOME_TOO_MANY_REQUESTS, {"WRITEBACK_RELAY", r->config->name},
-                  {"WRITEBACK_REASON", describe(k)});
+        log_event(OUTCOME_TOO_MANY_REQUESTS,
+                  {"WRITEBACK_OUTCOME", outcome_get(OUTCOME_TOO_MANY_REQUESTS)->name},
+                  {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REASON", describe(k)});
     else if (k == -EPERM)
-        log_event(OUTCOME_INPUT_VALIDATION_ERROR, {"WRITEBACK_RELAY", r->config->name},
-                  {"WRITEBACK_REQUEST_ID", NULL}, {"WRITEBACK_REASON", describe(k)});
+        log_event(OUTCOME_INPUT_VALIDATION_ERROR,
+                  {"WRITEBACK_OUTCOME", outcome_get(OUTCOME_INPUT_VALIDATION_ERROR)->name},
+                  {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REQUEST_ID", NULL},
+                  {"WRITEBACK_REASON", describe(k)});
     else if (k < 0)
         log_not_fetched(r, NULL, &(websocket_end){.reason = describe(k)});
 }
@@ -252,6 +255,7 @@ void rendezvous_answer(rendezvous *v, answer *a) {
     assert(v);
     assert(a);
 
+    v->deadline = sd_event_source_disable_unref(v->deadline);
     v->request = NULL;
     v->answer = a;
     send_answer(v);

@@ -6,6 +6,90 @@
 #include "agent/base/log.h"
 #include "relay/listener.h"
 
+/* ---- Answers ------------------------------------------------------------------------------ */
+
+answer *answer_free(answer *a) {
+    relay *r;
+
+    if (!a)
+        return NULL;
+
+    r = a->relay;
+    free(a->id);
+    free(a->address);
+    free(a->json);
+    free(a->body);
+    free(a);
+    r->n_answers--;
+    relay_settle(r);
+    return NULL;
+}
+
+DEFINE_CLEANUP(answer *, answer_free);
+
+static void log_lost(const relay *r, const char *id, const char *reason) {
+    log_event(OUTCOME_ANSWER_LOST, {"WRITEBACK_REQUEST_ID", id},
+              {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REASON", reason});
+}
+
+void answer_lost(answer *a, const char *reason) {
+    assert(a);
+
+    log_lost(a->relay, a->id, reason);
+    (void) answer_free(a);
+}
+
+static answer *answer_new(relay *r, const message *request, int status, const char *content_type,
+                          const relay_header *headers, size_t n_headers, const void *body,
+                          size_t size) {
+    _cleanup_(answer_freep) answer *a = calloc(1, sizeof(answer));
+
+    if (!a)
+        return NULL;
+
+    a->relay = r;
+    r->n_answers++;
+    a->id = strdup(request->id);
+    a->address = strdup(request->address);
+    a->json = message_response(request->id, status, content_type, headers, n_headers, size > 0);
+    a->body = malloc(size + 1);
+    if (!a->id || !a->address || !a->json || !a->body)
+        return NULL;
+
+    if (size > 0)
+        memcpy(a->body, body, size);
+    a->size = size;
+    return TAKE_PTR(a);
+}
+
+/* The control channel is gone with an answer that it had not taken: the rendezvous address is not
+ * tied to it. */
+static void on_sent(bool sent, void *userdata) {
+    answer *a = userdata;
+
+    if (sent)
+        (void) answer_free(a);
+    else if (a->relay->freeing)
+        answer_lost(a, "the agent has stopped");
+    else
+        rendezvous_deliver(a->relay, a);
+}
+
+static bool send_on_channel(relay *r, uint64_t channel_number, answer *a) {
+    return r->channel && channel_number == r->channel_number && a->size <= RELAY_CONTROL_MAX &&
+           websocket_send(r->channel, a->json, strlen(a->json), a->body, a->size, on_sent, a) == 0;
+}
+
+/* To where the request came from. */
+static void deliver(relay *r, rendezvous *v, uint64_t channel_number, answer *a) {
+    if (v)
+        rendezvous_answer(v, a);
+    else if (channel_number == 0)
+        answer_lost(a, "the sender or the relay ended the connection that the request came by");
+    else if (!send_on_channel(r, channel_number, a))
+        rendezvous_deliver(r, a);
+}
+
 /* ---- Requests come --------------------------------------------------------------------------- */
 
 relay_request *relay_request_free(relay_request *q) {
@@ -64,14 +148,25 @@ static int request_new(relay *r, uint64_t channel_number, message *m, const webs
     return 0;
 }
 
+/* There is no memory for it. For an answer without a body there may be enough. */
+static void turn_away(relay *r, rendezvous *by, const message *m) {
+    const outcome_info *info = outcome_get(OUTCOME_UNKNOWN_ERROR);
+    answer *a = answer_new(r, m, info->http, NULL, NULL, 0, NULL, 0);
+
+    log_event(OUTCOME_UNKNOWN_ERROR, {"WRITEBACK_REQUEST_ID", m->id},
+              {"WRITEBACK_OUTCOME", info->name}, {"WRITEBACK_RELAY", r->config->name},
+              {"WRITEBACK_REASON", "out of memory"});
+    if (a)
+        deliver(r, by, by ? 0 : r->channel_number, a);
+    else if (by)
+        rendezvous_break_off(by);
+}
+
 static void hand_over(relay *r, rendezvous *by, message *m, const websocket_message *body) {
     relay_request *q;
 
     if (request_new(r, by ? 0 : r->channel_number, m, body, &q) < 0) {
-        log_event(OUTCOME_UNKNOWN_ERROR, {"WRITEBACK_REQUEST_ID", m->id},
-                  {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REASON", "out of memory"});
-        if (by)
-            rendezvous_break_off(by);
+        turn_away(r, by, m);
         return;
     }
     if (by)
@@ -81,11 +176,23 @@ static void hand_over(relay *r, rendezvous *by, message *m, const websocket_mess
     r->callbacks.on_request(q, r->callbacks.userdata);
 }
 
-static void refuse_message(relay *r, rendezvous *by, const char *id, const char *why) {
-    log_event(OUTCOME_INPUT_VALIDATION_ERROR, {"WRITEBACK_REQUEST_ID", id},
+/* It is not known whom to answer, or where. */
+static void refuse_message(relay *r, rendezvous *by, const char *why) {
+    log_event(OUTCOME_INPUT_VALIDATION_ERROR, {"WRITEBACK_REQUEST_ID", NULL},
+              {"WRITEBACK_OUTCOME", outcome_get(OUTCOME_INPUT_VALIDATION_ERROR)->name},
               {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REASON", why});
     if (by)
         rendezvous_break_off(by);
+}
+
+/* Another message came where its body was due. */
+static void take_without_body(intake *i, relay *r, rendezvous *by) {
+    message request = i->request;
+
+    *i = (intake){0};
+    request.fault = "its body did not follow";
+    hand_over(r, by, &request, NULL);
+    message_done(&request);
 }
 
 static void take_text(intake *i, relay *r, rendezvous *by, const websocket_message *m) {
@@ -94,15 +201,14 @@ static void take_text(intake *i, relay *r, rendezvous *by, const websocket_messa
     int k;
 
     if (i->expects_body) {
-        refuse_message(r, by, i->request.id, "its body did not follow");
-        intake_done(i);
+        take_without_body(i, r, by);
         if (by)
             return;
     }
 
     k = m->is_too_large ? -EBADMSG : message_parse(m->data, m->size, &parsed, &why);
     if (k < 0) {
-        refuse_message(r, by, NULL, k == -ENOMEM ? "out of memory" : why);
+        refuse_message(r, by, k == -ENOMEM ? "out of memory" : why);
         return;
     }
 
@@ -153,9 +259,14 @@ void intake_done(intake *i) {
 
 /* ---- What a request says --------------------------------------------------------------------- */
 
+const char *relay_request_fault(const relay_request *q) {
+    assert(q);
+    return q->message.fault;
+}
+
 const char *relay_request_method(const relay_request *q) {
     assert(q);
-    return q->message.method;
+    return q->message.method ? q->message.method : "";
 }
 
 const char *relay_request_path(const relay_request *q) {
@@ -206,79 +317,7 @@ void *relay_request_userdata(const relay_request *q) {
     return q->userdata;
 }
 
-/* ---- Answers go ------------------------------------------------------------------------------ */
-
-answer *answer_free(answer *a) {
-    relay *r;
-
-    if (!a)
-        return NULL;
-
-    r = a->relay;
-    free(a->id);
-    free(a->address);
-    free(a->json);
-    free(a->body);
-    free(a);
-    r->n_answers--;
-    relay_settle(r);
-    return NULL;
-}
-
-DEFINE_CLEANUP(answer *, answer_free);
-
-static void log_lost(const relay *r, const char *id, const char *reason) {
-    log_event(OUTCOME_ANSWER_LOST, {"WRITEBACK_REQUEST_ID", id},
-              {"WRITEBACK_RELAY", r->config->name}, {"WRITEBACK_REASON", reason});
-}
-
-void answer_lost(answer *a, const char *reason) {
-    assert(a);
-
-    log_lost(a->relay, a->id, reason);
-    (void) answer_free(a);
-}
-
-static answer *answer_new(const relay_request *q, int status, const char *content_type,
-                          const relay_header *headers, size_t n_headers, const void *body,
-                          size_t size) {
-    _cleanup_(answer_freep) answer *a = calloc(1, sizeof(answer));
-
-    if (!a)
-        return NULL;
-
-    a->relay = q->relay;
-    a->relay->n_answers++;
-    a->id = strdup(q->message.id);
-    a->address = strdup(q->message.address);
-    a->json = message_response(q->message.id, status, content_type, headers, n_headers, size > 0);
-    a->body = malloc(size + 1);
-    if (!a->id || !a->address || !a->json || !a->body)
-        return NULL;
-
-    if (size > 0)
-        memcpy(a->body, body, size);
-    a->size = size;
-    return TAKE_PTR(a);
-}
-
-/* The control channel is gone with an answer that it had not taken: the rendezvous address is not
- * tied to it. */
-static void on_sent(bool sent, void *userdata) {
-    answer *a = userdata;
-
-    if (sent)
-        (void) answer_free(a);
-    else if (a->relay->freeing)
-        answer_lost(a, "the agent has stopped");
-    else
-        rendezvous_deliver(a->relay, a);
-}
-
-static bool send_on_channel(relay *r, uint64_t channel_number, answer *a) {
-    return r->channel && channel_number == r->channel_number && a->size <= RELAY_CONTROL_MAX &&
-           websocket_send(r->channel, a->json, strlen(a->json), a->body, a->size, on_sent, a) == 0;
-}
+/* ---- Answering -------------------------------------------------------------------------------- */
 
 void relay_respond(relay_request *q, int status, const char *content_type,
                    const relay_header *headers, size_t n_headers, const void *body, size_t size) {
@@ -295,18 +334,14 @@ void relay_respond(relay_request *q, int status, const char *content_type,
     r = q->relay;
     v = q->rendezvous;
     channel_number = q->channel_number;
-    a = answer_new(q, status, content_type, headers, n_headers, body, size);
+    a = answer_new(r, &q->message, status, content_type, headers, n_headers, body, size);
 
     if (!a) {
         log_lost(r, q->message.id, "out of memory");
         if (v)
             rendezvous_break_off(v);
-    } else if (v) {
-        rendezvous_answer(v, a);
-    } else if (channel_number == 0) {
-        answer_lost(a, "the sender or the relay ended the connection that the request came by");
-    } else if (!send_on_channel(r, channel_number, a)) {
-        rendezvous_deliver(r, a);
+    } else {
+        deliver(r, v, channel_number, a);
     }
 
     (void) relay_request_free(q);

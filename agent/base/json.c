@@ -53,7 +53,8 @@ static const char *describe(enum json_error_code code) {
     }
 }
 
-int json_parse(const char *text, size_t size, size_t limit, json_t **ret, const char **ret_why) {
+static int parse(const char *text, size_t size, size_t limit, size_t flags, json_t **ret,
+                 const char **ret_why) {
     json_error_t error;
     json_t *j;
     int r = 0;
@@ -71,8 +72,7 @@ int json_parse(const char *text, size_t size, size_t limit, json_t **ret, const 
         return -ELOOP;
     }
 
-    /* Without JSON_ALLOW_NUL jansson refuses NULs, so that every string is whole as a C string. */
-    j = json_loadb(size > 0 ? text : "", size, JSON_REJECT_DUPLICATES, &error);
+    j = json_loadb(size > 0 ? text : "", size, JSON_REJECT_DUPLICATES | flags, &error);
     if (!j) {
         r = json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -EINVAL;
         *ret_why = describe(json_error_code(&error));
@@ -86,8 +86,24 @@ int json_parse(const char *text, size_t size, size_t limit, json_t **ret, const 
     return r;
 }
 
+/* Without JSON_ALLOW_NUL jansson refuses NULs, so that every string is whole as a C string. */
+int json_parse(const char *text, size_t size, size_t limit, json_t **ret, const char **ret_why) {
+    return parse(text, size, limit, 0, ret, ret_why);
+}
+
+int json_parse_with_nuls(const char *text, size_t size, size_t limit, json_t **ret,
+                         const char **ret_why) {
+    return parse(text, size, limit, JSON_ALLOW_NUL, ret, ret_why);
+}
+
+const char *json_text(const json_t *j) {
+    const char *text = json_string_value(j);
+
+    return text && strlen(text) == json_string_length(j) ? text : NULL;
+}
+
 const char *json_get_string(const json_t *object, const char *name) {
-    return json_string_value(json_object_get(object, name));
+    return json_text(json_object_get(object, name));
 }
 
 json_t *json_lines(const char *text) {

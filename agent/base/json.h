@@ -23,7 +23,15 @@ DEFINE_CLEANUP(json_t *, json_free);
  * text of what is wrong in *ret_why; -ENOMEM. The text never quotes the input. */
 int json_parse(const char *text, size_t size, size_t limit, json_t **ret, const char **ret_why);
 
-/* The string member `name`, or NULL where there is none or it is no string. Borrowed. */
+/* The same, but NULs are let through in strings: for what has to be answered though it holds some.
+ * Their values are to be had by json_text() and json_get_string() only. */
+int json_parse_with_nuls(const char *text, size_t size, size_t limit, json_t **ret,
+                         const char **ret_why);
+
+/* The text, or NULL where it is no string, or one that holds a NUL. Borrowed. */
+const char *json_text(const json_t *j);
+
+/* The same of the member `name`; NULL, too, where there is none. */
 const char *json_get_string(const json_t *object, const char *name);
 
 /* An array of the lines of a text, none of an empty one. A new reference, or NULL where memory is

@@ -464,6 +464,11 @@ test('paths, methods, types and sizes', async () => {
   assertProblem(wrong, 405, 'MethodNotAllowed', 35041);
   assert.equal(wrong.headers.allow, 'GET');
   assert.equal((await client.request('GET', '/v1/requests')).headers.allow, 'POST');
+  // The relay decodes paths.
+  const nul = await client.request('GET', '/v1/keys%00');
+  assertProblem(nul, 400, 'InputValidationError', 32003);
+  assert.match(nul.json.detail, /^the request's target is no text, or holds a NUL/);
+  assert.match(log(), /32003 InputValidationError: .*holds a NUL[^]*?\n    WRITEBACK_OUTCOME=InputValidationError\n/);
   assertProblem(await client.request('POST', '/v1/requests', { body: '{}', headers: { 'Content-Type': 'application/json' } }),
     415, 'UnsupportedMediaType', 35043);
   assertProblem(await client.request('POST', '/v1/requests', { body: 'x'.repeat(256 * 1024), headers: jose }), 400, 'DecryptionError', 32004);

@@ -44,6 +44,12 @@ static void respond(relay_request *q) {
         return;
     }
 
+    if (relay_request_fault(q)) {
+        relay_respond(q, 400, "text/plain", NULL, 0, relay_request_fault(q),
+                      strlen(relay_request_fault(q)));
+        return;
+    }
+
     body = relay_request_body(q, &size);
     if (size_text) {
         size = strtoul(size_text, NULL, 10);

@@ -120,17 +120,8 @@ static void what_the_protocol_does_not_allow_is_refused_in_words(void **state) {
          "the request's id is missing or too long"},
         {REQUEST("\"id\":\"\",\"method\":\"GET\",\"requestTarget\":\"/h\""),
          "the request's id is missing or too long"},
-        {REQUEST("\"id\":\"1\",\"method\":1,\"requestTarget\":\"/h\""),
-         "the request's method is no HTTP method"},
-        {REQUEST("\"id\":\"1\",\"method\":\"GET /\",\"requestTarget\":\"/h\""),
-         "the request's method is no HTTP method"},
-        {REQUEST("\"id\":\"1\",\"method\":\"GET\""), "the request's target is no path"},
-        {REQUEST("\"id\":\"1\",\"method\":\"GET\",\"requestTarget\":\"h\""),
-         "the request's target is no path"},
-        {REQUEST("\"id\":\"1\",\"method\":\"GET\",\"requestTarget\":\"/h\",\"requestHeaders\":[]"),
-         "the request's headers are no object"},
-        {REQUEST("\"id\":\"1\",\"method\":\"GET\",\"requestTarget\":\"/h\",\"body\":\"true\""),
-         "the request's body is neither true nor false"},
+        {REQUEST("\"id\":\"1\\u0000\",\"method\":\"GET\",\"requestTarget\":\"/h\""),
+         "the request's id is missing or too long"},
         {REQUEST("\"id\":\"1\",\"id\":\"2\",\"method\":\"GET\""), "a member stands there twice"},
         {REQUEST("\"id\":[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]"), "nested too deeply"},
     };
@@ -145,6 +136,72 @@ static void what_the_protocol_does_not_allow_is_refused_in_words(void **state) {
             fail_msg("%s was not refused", cases[i].text);
         assert_string_equal(why, cases[i].why);
     }
+}
+
+/* What a sender can have the relay write: there is an id to answer to. */
+static void what_cannot_be_served_can_still_be_answered(void **state) {
+    static const struct {
+        const char *text, *fault;
+    } cases[] = {
+        {REQUEST("\"id\":\"1\",\"method\":1,\"requestTarget\":\"/h\""),
+         "the request's method is no HTTP method"},
+        {REQUEST("\"id\":\"1\",\"method\":\"GET /\",\"requestTarget\":\"/h\""),
+         "the request's method is no HTTP method"},
+        {REQUEST("\"id\":\"1\",\"method\":\"\",\"requestTarget\":\"/h\""),
+         "the request's method is no HTTP method"},
+        {REQUEST("\"id\":\"1\",\"method\":\"GET\\u0000\",\"requestTarget\":\"/h\""),
+         "the request's method is no HTTP method"},
+        {REQUEST("\"id\":\"1\",\"method\":\"GET\""),
+         "the request's target is no text, or holds a NUL"},
+        {REQUEST("\"id\":\"1\",\"method\":\"GET\",\"requestTarget\":\"/h/v1/keys\\u0000\""),
+         "the request's target is no text, or holds a NUL"},
+        {REQUEST("\"id\":\"1\",\"method\":\"GET\",\"requestTarget\":\"/h\",\"requestHeaders\":[]"),
+         "the request's headers are no object"},
+        {REQUEST("\"id\":\"1\",\"method\":\"GET\",\"requestTarget\":\"/h\",\"body\":\"true\""),
+         "the request's body is neither true nor false"},
+        /* For the owner to find that there is nothing of the kind. */
+        {REQUEST(
+             "\"id\":\"1\",\"method\":\"A-METHOD-OF-MORE-THAN-32-CHARACTERS\",\"requestTarget\":\"/h\""),
+         NULL},
+        {REQUEST("\"id\":\"1\",\"method\":\"OPTIONS\",\"requestTarget\":\"*\""), NULL},
+        {REQUEST("\"id\":\"1\",\"method\":\"GET\",\"requestTarget\":\"\""), NULL},
+    };
+
+    (void) state;
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        _cleanup_free_ char *path = NULL;
+        const char *why = NULL;
+        message m;
+
+        if (parse(cases[i].text, &m, &why) < 0)
+            fail_msg("%s: %s", cases[i].text, why);
+        assert_int_equal(m.type, MESSAGE_REQUEST);
+        assert_string_equal(m.id, "1");
+        assert_string_equal(m.address, "a");
+        if (cases[i].fault)
+            assert_string_equal(m.fault, cases[i].fault);
+        else
+            assert_null(m.fault);
+        path = message_path(&m, "h");
+        assert_non_null(path);
+        message_done(&m);
+    }
+}
+
+static void a_header_with_a_nul_is_none(void **state) {
+    const char *why = NULL;
+    message m;
+
+    (void) state;
+
+    assert_int_equal(parse(REQUEST("\"id\":\"1\",\"method\":\"GET\",\"requestTarget\":\"/h\","
+                                   "\"requestHeaders\":{\"X\":\"application/jose\\u0000x\"}"),
+                           &m, &why),
+                     0);
+    assert_null(m.fault);
+    assert_null(message_header(&m, "x"));
+    message_done(&m);
 }
 
 static void a_control_message_has_64_kib_at_most(void **state) {
@@ -179,6 +236,10 @@ static void paths_are_told_below_the_hybrid_connection(void **state) {
         {"/other/v1", "hyco", "/other/v1"},
         {"/hyco/with space", "hyco", "/with space"},
         {"/", "hyco", "/"},
+        {"*", "hyco", "*"},
+        {"", "hyco", "/"},
+        {"xhyco/v1/keys", "hyco", "xhyco/v1/keys"},
+        {NULL, "hyco", ""},
     };
 
     (void) state;
@@ -225,6 +286,8 @@ int main(void) {
         cmocka_unit_test(without_a_method_it_is_a_pointer),
         cmocka_unit_test(unknown_messages_and_members_are_ignored),
         cmocka_unit_test(what_the_protocol_does_not_allow_is_refused_in_words),
+        cmocka_unit_test(what_cannot_be_served_can_still_be_answered),
+        cmocka_unit_test(a_header_with_a_nul_is_none),
         cmocka_unit_test(a_control_message_has_64_kib_at_most),
         cmocka_unit_test(paths_are_told_below_the_hybrid_connection),
         cmocka_unit_test(an_answers_status_is_a_number),
