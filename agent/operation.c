@@ -7,8 +7,8 @@
 #include "agent/operation_steps.h"
 #include "agent/respond.h"
 
-/* The directory answers by its deadline; this is for a disk that does not. */
-#define WATCHDOG (50 * USEC_PER_SEC)
+/* The directory answers by the deadline; so long after it, this is for a disk that does not. */
+#define WATCHDOG (5 * USEC_PER_SEC)
 
 int operations_new(const operations_context *context, operations_idle_fn on_idle, void *userdata,
                    operations **ret) {
@@ -67,7 +67,8 @@ void operations_begin(operations *o, relay_request *q) {
         respond_with_receipt(q, o->context.keys, NULL, outcome_get(OUTCOME_UNKNOWN_ERROR)->http,
                              PROBLEM_CONTENT_TYPE, NULL, 0, NULL);
     else if (sd_event_add_time(o->context.event, &op->watchdog, CLOCK_MONOTONIC,
-                               op->began + WATCHDOG, USEC_PER_SEC, operation_on_watchdog, op) < 0)
+                               op->deadline + WATCHDOG, USEC_PER_SEC, operation_on_watchdog,
+                               op) < 0)
         operation_refuse(op, OUTCOME_UNKNOWN_ERROR, "out of memory");
     else
         operation_open(op);

@@ -3,7 +3,7 @@
 
 #include "agent/base/clock.h"
 
-/* The relay gives up at 60 s. */
+/* The relay gives up 60 s after it told of the request; one that was fetched has used up some. */
 #define DEADLINE (45 * USEC_PER_SEC)
 
 operation *operation_new(operations *o, relay_request *q) {
@@ -19,7 +19,7 @@ operation *operation_new(operations *o, relay_request *q) {
                       .issuer = o->context.config->n_issuers,
                       .request = {.operation = OPERATION_INVALID},
                       .not_found = OUTCOME_INVALID};
-    op->deadline = op->began + DEADLINE;
+    op->deadline = relay_request_came(q) + DEADLINE;
     o->first = op;
     o->n++;
     health_set_requests_in_flight(o->context.health, (unsigned) o->n);

@@ -39,6 +39,7 @@ struct relay_request {
     size_t size;
     bool is_too_large;
     bool is_one_too_many;
+    usec_t came; /* CLOCK_MONOTONIC; the relay told of it */
     void *userdata;
 
     uint64_t channel_number; /* the control channel that it came by; 0: it came by rendezvous */
@@ -104,6 +105,9 @@ relay_request *relay_request_free(relay_request *q);
 
 /* Goes to fetch a request. */
 void rendezvous_fetch(relay *r, const char *address);
+
+/* When it was told of (CLOCK_MONOTONIC). */
+usec_t rendezvous_began(const rendezvous *v);
 
 /* Goes to deliver an answer, which it takes. */
 void rendezvous_deliver(relay *r, answer *a);

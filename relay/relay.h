@@ -142,6 +142,9 @@ const char *relay_request_header(const relay_request *q, const char *name);
 const void *relay_request_body(const relay_request *q, size_t *ret_size);
 /* The relay's id of the request (TrackingId), for the log. */
 const char *relay_request_tracking_id(const relay_request *q);
+/* When the relay told of it (CLOCK_MONOTONIC), which may be long before it was here whole: the
+ * relay's 60 s run from then on. */
+usec_t relay_request_came(const relay_request *q);
 const char *relay_request_relay_name(const relay_request *q);
 /* True where the body is larger than RELAY_BODY_MAX (or RELAY_CONTROL_MAX on the control channel):
  * it was read to its end and thrown away; answer 413. */

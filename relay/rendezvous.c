@@ -32,6 +32,7 @@ struct rendezvous {
     rendezvous *previous, *next;
     relay *relay;
     purpose purpose;
+    usec_t began; /* CLOCK_MONOTONIC */
     websocket *ws;
     intake intake;
     relay_request *request;    /* that came by it and is not answered yet */
@@ -160,6 +161,7 @@ static int rendezvous_new(relay *r, purpose why, const char *address, rendezvous
 
     v->relay = r;
     v->purpose = why;
+    v->began = now_monotonic();
     v->next = r->rendezvous;
     if (v->next)
         v->next->previous = v;
@@ -209,6 +211,11 @@ void rendezvous_fetch(relay *r, const char *address) {
                   {"WRITEBACK_REASON", describe(k)});
     else if (k < 0)
         log_not_fetched(r, NULL, &(websocket_end){.reason = describe(k)});
+}
+
+usec_t rendezvous_began(const rendezvous *v) {
+    assert(v);
+    return v->began;
 }
 
 void rendezvous_deliver(relay *r, answer *a) {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "relay/listener.h"
 
@@ -113,7 +114,7 @@ relay_request *relay_request_free(relay_request *q) {
 
 /* Takes the message on success. */
 static int request_new(relay *r, uint64_t channel_number, message *m, const websocket_message *body,
-                       relay_request **ret) {
+                       usec_t came, relay_request **ret) {
     _cleanup_free_ char *path = message_path(m, r->config->path);
     _cleanup_free_ void *copy = NULL;
     relay_request *q;
@@ -137,6 +138,7 @@ static int request_new(relay *r, uint64_t channel_number, message *m, const webs
     q->size = size;
     q->is_too_large = body && body->is_too_large;
     q->channel_number = channel_number;
+    q->came = came;
 
     q->next = r->requests;
     if (q->next)
@@ -163,9 +165,10 @@ static void turn_away(relay *r, rendezvous *by, const message *m) {
 }
 
 static void hand_over(relay *r, rendezvous *by, message *m, const websocket_message *body) {
+    usec_t came = by ? rendezvous_began(by) : now_monotonic();
     relay_request *q;
 
-    if (request_new(r, by ? 0 : r->channel_number, m, body, &q) < 0) {
+    if (request_new(r, by ? 0 : r->channel_number, m, body, came, &q) < 0) {
         turn_away(r, by, m);
         return;
     }
@@ -290,6 +293,11 @@ const void *relay_request_body(const relay_request *q, size_t *ret_size) {
 const char *relay_request_tracking_id(const relay_request *q) {
     assert(q);
     return q->message.id;
+}
+
+usec_t relay_request_came(const relay_request *q) {
+    assert(q);
+    return q->came;
 }
 
 const char *relay_request_relay_name(const relay_request *q) {

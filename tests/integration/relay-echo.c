@@ -77,8 +77,9 @@ static void on_request(relay_request *q, void *userdata) {
     size_t size;
 
     (void) relay_request_body(q, &size);
-    print(json_pack("{s:s, s:s, s:s, s:i, s:b}", "request", relay_request_path(q), "method",
+    print(json_pack("{s:s, s:s, s:s, s:i, s:I, s:b}", "request", relay_request_path(q), "method",
                     relay_request_method(q), "id", relay_request_tracking_id(q), "size", (int) size,
+                    "age", (json_int_t) ((now_monotonic() - relay_request_came(q)) / USEC_PER_MSEC),
                     "tooLarge", relay_request_is_too_large(q)));
 
     if (!delay || relay_request_is_one_too_many(q))

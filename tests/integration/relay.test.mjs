@@ -183,6 +183,15 @@ describe('what a listener does', suite, () => {
         assert.equal(await meeting.closed(), 1000);
     }));
 
+    // The service's 60 s run from the pointer on, however slowly the request then comes.
+    test('a request by rendezvous has the age of its pointer', () => connected({}, async (relay, echo, channel) => {
+        channel.ws.send(JSON.stringify({ request: { address: relay.address('p_G1') } }));
+        const [meeting] = await next(relay, 'meeting');
+        await sleep(400);
+        meeting.send(relay.request('p_G1', { fields: { body: true } }), Buffer.from('slow'));
+        assert.ok((await echo.line((line) => line.id === 'p_G1')).age > 350);
+    }));
+
     test('a body beyond 256 KiB is read to its end, then refused with 413', () => connected({}, async (relay, echo, channel) => {
         channel.ws.send(JSON.stringify({ request: { address: relay.address('p_G1') } }));
         const [meeting] = await next(relay, 'meeting');
