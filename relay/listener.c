@@ -372,8 +372,7 @@ const relay_status *relay_get_status(const relay *r) {
 
 bool relay_is_quiet(const relay *r) {
     assert(r);
-    return r->n_answers == 0 && r->n_rendezvous == 0 &&
-           (r->status.state != RELAY_STOPPED || !r->channel);
+    return r->n_answers == 0 && !r->rendezvous && (r->status.state != RELAY_STOPPED || !r->channel);
 }
 
 void relay_settle(const relay *r) {

@@ -15,6 +15,13 @@
 
 typedef struct rendezvous rendezvous;
 
+typedef enum rendezvous_purpose {
+    PURPOSE_FETCH,   /* a request, and its answer on the same socket */
+    PURPOSE_DELIVER, /* an answer to a request that came by the control channel */
+    PURPOSE_REFUSE,  /* a WebSocket sender */
+    PURPOSE_MAX_,
+} rendezvous_purpose;
+
 /* Messages of one socket on their way to become a request. */
 typedef struct intake {
     message request;
@@ -74,7 +81,7 @@ struct relay {
     size_t n_requests;
     size_t n_answers; /* given, and not sent yet */
     rendezvous *rendezvous;
-    size_t n_rendezvous;
+    size_t n_rendezvous[PURPOSE_MAX_];
     usec_t refusals_since; /* of WebSocket senders; start of the minute that is counted */
     unsigned refusals;
 };

@@ -25,7 +25,10 @@
 #define RELAY_CONTROL_MAX                                                                          \
     ((size_t) 64 * 1024)                     /* a control message; a body on the control channel */
 #define RELAY_BODY_MAX ((size_t) 256 * 1024) /* a request's body by rendezvous */
-#define RELAY_REQUESTS_MAX 16                /* to be under way at once, per connection */
+/* To be under way at once, per connection. One more is answered 429 and not 503: it is the asker
+ * who comes too often, Retry-After says when to come again, and 503 is left to what is out of
+ * order. */
+#define RELAY_REQUESTS_MAX 16
 
 typedef struct relay relay;
 typedef struct relay_request relay_request;

@@ -12,7 +12,9 @@
 /* For a request to arrive whole; the relay gives up after 60 s. */
 #define ARRIVAL_TIMEOUT (45 * USEC_PER_SEC)
 
-/* Sockets at once. More requests than may be under way are fetched all the same, to be told so. */
+/* Sockets at once for each purpose, so that senders who take their time keep no answer back. More
+ * requests than may be under way are fetched all the same, to be told so; beyond this many nobody
+ * is, since without fetching there is nobody to tell. */
 #define RENDEZVOUS_MAX 64
 
 #define REFUSALS_A_MINUTE 60
@@ -22,16 +24,10 @@
 #define CLOSE_NORMAL 1000
 #define CLOSE_PROTOCOL_ERROR 1002
 
-typedef enum purpose {
-    PURPOSE_FETCH,   /* a request, and its answer on the same socket */
-    PURPOSE_DELIVER, /* an answer to a request that came by the control channel */
-    PURPOSE_REFUSE,  /* a WebSocket sender */
-} purpose;
-
 struct rendezvous {
     rendezvous *previous, *next;
     relay *relay;
-    purpose purpose;
+    rendezvous_purpose purpose;
     usec_t began; /* CLOCK_MONOTONIC */
     websocket *ws;
     intake intake;
@@ -55,7 +51,7 @@ rendezvous *rendezvous_free(rendezvous *v) {
         v->relay->rendezvous = v->next;
     if (v->next)
         v->next->previous = v->previous;
-    v->relay->n_rendezvous--;
+    r->n_rendezvous[v->purpose]--;
 
     if (v->request)
         v->request->rendezvous = NULL;
@@ -67,6 +63,17 @@ rendezvous *rendezvous_free(rendezvous *v) {
     free(v);
     relay_settle(r);
     return NULL;
+}
+
+static const char *describe(int error) {
+    switch (error) {
+    case -EPERM:
+        return "the relay named a rendezvous address that is not its own";
+    case -EBUSY:
+        return "too many rendezvous are under way";
+    default:
+        return strerrordesc_np(-error);
+    }
 }
 
 static void log_not_fetched(const relay *r, const char *id, const websocket_end *how) {
@@ -86,10 +93,11 @@ static void on_sent(bool sent, void *userdata) {
 /* Sends the answer that it has, and closes: one exchange a rendezvous. */
 static void send_answer(rendezvous *v) {
     answer *a = v->answer;
+    int k = websocket_send(v->ws, a->json, strlen(a->json), a->body, a->size, on_sent, v);
 
-    if (websocket_send(v->ws, a->json, strlen(a->json), a->body, a->size, on_sent, v) < 0) {
+    if (k < 0) {
         v->answer = NULL;
-        answer_lost(a, "out of memory");
+        answer_lost(a, describe(k));
     }
     websocket_close(v->ws, CLOSE_NORMAL, "");
 }
@@ -134,7 +142,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
     return 0;
 }
 
-static int rendezvous_new(relay *r, purpose why, const char *address, rendezvous **ret) {
+static int rendezvous_new(relay *r, rendezvous_purpose why, const char *address, rendezvous **ret) {
     const websocket_options options = {
         .handshake =
             {
@@ -152,7 +160,7 @@ static int rendezvous_new(relay *r, purpose why, const char *address, rendezvous
 
     if (!address_is_allowed(address, r->config->host, r->config->port))
         return -EPERM;
-    if (r->n_rendezvous >= RENDEZVOUS_MAX)
+    if (r->n_rendezvous[why] >= RENDEZVOUS_MAX)
         return -EBUSY;
 
     v = calloc(1, sizeof(rendezvous));
@@ -166,7 +174,7 @@ static int rendezvous_new(relay *r, purpose why, const char *address, rendezvous
     if (v->next)
         v->next->previous = v;
     r->rendezvous = v;
-    r->n_rendezvous++;
+    r->n_rendezvous[why]++;
 
     if (why == PURPOSE_FETCH) {
         k = sd_event_add_time_relative(r->event, &v->deadline, CLOCK_MONOTONIC, ARRIVAL_TIMEOUT, 0,
@@ -182,17 +190,6 @@ static int rendezvous_new(relay *r, purpose why, const char *address, rendezvous
 
     *ret = TAKE_PTR(v);
     return 0;
-}
-
-static const char *describe(int error) {
-    switch (error) {
-    case -EPERM:
-        return "the relay named a rendezvous address that is not its own";
-    case -EBUSY:
-        return "too many rendezvous are under way";
-    default:
-        return strerrordesc_np(-error);
-    }
 }
 
 void rendezvous_fetch(relay *r, const char *address) {

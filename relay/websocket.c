@@ -295,6 +295,12 @@ static void send_close_now(websocket *ws, unsigned code) {
     (void) frame_queue_flush(&ws->queue, send_frame, ws, &taken);
 }
 
+/* Whether it may stand in a CLOSE (RFC 6455 section 7.4, and the registry that it sets up). */
+static bool is_close_code(unsigned code) {
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+           (code >= 3000 && code <= 4999);
+}
+
 static void take_close(websocket *ws) {
     char text[FRAME_CONTROL_MAX] = "", id[TRACKING_ID_MAX] = "";
     _cleanup_free_ char *reason = NULL, *why = NULL;
@@ -311,7 +317,8 @@ static void take_close(websocket *ws) {
         return;
     }
 
-    send_close_now(ws, code == 1005 ? 1000 : code);
+    /* Theirs again, or that it is none. */
+    send_close_now(ws, ws->control_size < 2 ? 1000 : is_close_code(code) ? code : 1002);
 
     if (tracking_split(text, &why, id) < 0 ||
         asprintf(&reason, "%s closed the connection: %u%s%s", ws->handshake.where, code,

@@ -237,6 +237,21 @@ describe('what a listener does', suite, () => {
         assert.equal(echo.count(35036), 0);
     }));
 
+    test('requests that come slowly keep no answer back', () => connected({}, async (relay, echo, channel) => {
+        let meetings = 0;
+        relay.on('meeting', () => { meetings++; });
+        for (let i = 0; i < 65; i++)
+            channel.ws.send(JSON.stringify({ request: { address: relay.address(`slow${i}`) } }));
+        await until(() => meetings === 64);
+        await echo.logged(35008);
+        assert.match(echo.log, /WRITEBACK_OUTCOME=TooManyRequests/);
+        const met = next(relay, 'meeting');
+        channel.send(relay.request('big_G1', { headers: { 'X-Size': '70000' } }));
+        const [meeting] = await met;
+        assert.equal((await meeting.response('big_G1')).content.length, 70000);
+        assert.equal(echo.count(35036), 0);
+    }));
+
     test('an answer that cannot be delivered is told in the log', () => connected({}, async (relay, echo, channel) => {
         relay.onRendezvous = (upgrade) => relay.refuse(upgrade, '403 Forbidden');
         channel.send(relay.request('lost_G1', { headers: { 'X-Size': '70000' } }));
@@ -422,6 +437,13 @@ describe('a relay that goes', suite, () => {
             await assertServes(relay);
         }));
     }
+
+    test('with a code that must not be sent, and has not got it back', () => connected({}, async (relay, echo, channel) => {
+        channel.raw.write(Buffer.from([0x88, 2, 1006 >> 8, 1006 & 0xff]));
+        assert.equal(await channel.closed(), 1002);
+        await echo.state('connected', 2);
+        await assertServes(relay);
+    }));
 
     test('in silence: two PINGs without an answer', () => withRelay({
         keepalive: 1000,
