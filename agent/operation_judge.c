@@ -42,6 +42,23 @@ static void look_at_rights(operation *op) {
         operation_refuse(op, OUTCOME_UNKNOWN_ERROR, "out of memory");
 }
 
+/* A check tells what would come of a reset: of a change, where it is the asker's own account. */
+static void answer_check(operation *op) {
+    directory *d = op->set->context.directories[op->home];
+    _cleanup_free_ char *why = NULL;
+
+    if (op->initiator.is_app && !(op->initiator.roles & ROLE_RESET_ALL))
+        operation_answer_check(op, OUTCOME_INITIATOR_NOT_AUTHORIZED,
+                               "the service lacks the app role Password.Reset.All", NULL, true);
+    else if (directory_lacks_policy_hints(d, &why))
+        operation_answer_check(op, OUTCOME_POLICY_HINTS_UNAVAILABLE, why, NULL, true);
+    else if (!op->initiator.is_app && !initiator_is_administrator(&op->initiator))
+        /* A change goes by the person's own rights. */
+        operation_answer_check(op, OUTCOME_INVALID, NULL, NULL, true);
+    else
+        look_at_rights(op);
+}
+
 /* A check only asks whether it would be too often. */
 static usec_t count_account(operation *op, const char *guid) {
     limits *l = op->set->limits;
@@ -60,7 +77,6 @@ void operation_judge(operation *op) {
     };
     /* What was sent with a licence is settled without one too: it may have been done. */
     licence l = op->sent_before ? LICENCE_UNKNOWN : op->set->licence;
-    bool is_check = op->request.operation == OPERATION_CHECK;
     verdict v = authorise_target(&op->initiator, op->request.operation, &whom, l);
     usec_t wait;
 
@@ -74,11 +90,8 @@ void operation_judge(operation *op) {
     else if ((wait = count_account(op, account->guid)) > 0)
         operation_end_for_rate(op, "this account was acted on too often lately (AccountRate=)",
                                wait);
-    else if (is_check && !op->initiator.is_app && !initiator_is_administrator(&op->initiator))
-        /* It is the person's own account, and a change goes by the person's own rights. */
-        operation_answer_check(op, OUTCOME_INVALID, NULL, NULL, true);
-    else if (is_check)
-        look_at_rights(op);
+    else if (op->request.operation == OPERATION_CHECK)
+        answer_check(op);
     else
         operation_write(op);
 }

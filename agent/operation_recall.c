@@ -74,9 +74,7 @@ void operation_recall(operation *op) {
     usec_t wait = limits_take_request(op->set->limits, now_monotonic());
 
     if (wait > 0) {
-        op->retry_after = wait;
-        operation_refuse(op, OUTCOME_TOO_MANY_REQUESTS,
-                         "there are too many requests (RequestRate=)");
+        operation_end_for_rate(op, "there are too many requests (RequestRate=)", wait);
         return;
     }
     if (op->request.operation == OPERATION_CHECK) {

@@ -153,6 +153,32 @@ bool directory_needs_policy_hints(const directory *d) {
     return d->domain.config->policy_hints == POLICY_HINTS_REQUIRE;
 }
 
+bool directory_lacks_policy_hints(directory *d, char **ret_why) {
+    bool is_usable = false;
+    outcome o;
+
+    assert(d);
+    assert(ret_why);
+
+    if (!directory_needs_policy_hints(d))
+        return false;
+
+    for (size_t i = 0; i < d->domain.n_controllers; i++) {
+        const controller_status *s = controller_get_status(d->domain.controllers[i]);
+
+        if (s->state != CONTROLLER_USABLE)
+            continue;
+        if (s->has_policy_hints)
+            return false;
+        is_usable = true;
+    }
+
+    /* Where none can be used, that is what there is to say. */
+    if (is_usable)
+        *ret_why = domain_explain(&d->domain, /* need_hints= */ true, &o);
+    return is_usable;
+}
+
 size_t directory_n_controllers(const directory *d) {
     assert(d);
     return d->domain.n_controllers + (d->domain.discovery ? 1 : 0);

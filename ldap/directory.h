@@ -109,6 +109,11 @@ const char *directory_domain(const directory *d);
 /* PolicyHints=require. */
 bool directory_needs_policy_hints(const directory *d);
 
+/* Whether they are required and none of the controllers that can be used now has them, so that
+ * whatever sets a password would end in OUTCOME_POLICY_HINTS_UNAVAILABLE. Then *ret_why says so of
+ * each controller: malloc(3)ed, or NULL where memory is out. */
+bool directory_lacks_policy_hints(directory *d, char **ret_why);
+
 /* Where DNS is asked for controllers, the last one stands for DNS, and is gone as soon as it knows
  * of some. */
 size_t directory_n_controllers(const directory *d);

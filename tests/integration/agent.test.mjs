@@ -454,6 +454,10 @@ test('a check tells whether the button is to be offered, and changes nothing', a
   assert.equal(stranger.reasons[0].code, 'InitiatorNotAuthorized');
   assert.equal(stranger.account, undefined, 'a person without a role learns nothing of others');
   assert.equal((await ask('alice', { ...NOBODY, upn: 'alice@corp.example' })).allowed, true);
+  assert.equal((await ask('alice', SERVICE)).allowed, true);
+  const unlocks = await ask('alice', UNLOCK_SERVICE);
+  assert.deepEqual([unlocks.allowed, unlocks.reasons[0]?.code], [false, 'InitiatorNotAuthorized'], 'it could not reset');
+  assert.equal(unlocks.account.lockedOut, false, 'but must know whom to unlock');
   assert.equal(look('carol', 'pwdLastSet').pwdLastSet, before);
 });
 

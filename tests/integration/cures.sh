@@ -516,6 +516,7 @@ password_cannot_be_unexpired() {
 policy_hints_are_missing() {
     restart
     within 20 has_event 35031
+    [[ $(ask alice '{"members": {"operation": "check", "newPassword": null}}') == *'"PolicyHintsUnavailable"'* ]]
     fails alice
     reads 35010
     step 'See what each controller has'

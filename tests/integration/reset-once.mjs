@@ -2,8 +2,8 @@
 
 // Asks for one reset and prints the answer: node tests/integration/reset-once.mjs USER [MORE]
 //
-// MORE is a JSON object: `members` and `claims` go over the usual ones of request and token, `sealedTo` names a file
-// with the keys (as GET /v1/keys has them) to seal it to.
+// MORE is a JSON object: `members` and `claims` go over the usual ones of request and token (a member that is null goes
+// out), `sealedTo` names a file with the keys (as GET /v1/keys has them) to seal it to.
 
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -22,6 +22,7 @@ const payload = client.payload({
   authorization: await client.token({ ...PASSWORD_ADMINISTRATOR, ...claims }),
   ...members,
 });
+for (const name in payload) if (payload[name] === null) delete payload[name];
 const key = sealedTo && JSON.parse(readFileSync(sealedTo)).keys.find(({ use }) => use === 'enc');
 const answer = await client.send(await client.seal(payload, { key }));
 console.log(JSON.stringify(answer.json, null, 2));

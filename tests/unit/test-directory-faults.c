@@ -563,9 +563,11 @@ static void a_connection_closed_while_idle_costs_no_request(void **state) {
 static void a_controller_without_hints_is_passed_over(void **state) {
     fixture *f = *state;
     double_script second = {.hints = DEPRECATED_HINTS};
+    _cleanup_free_ char *why = NULL;
     result r;
 
     start(f, (double_script){.hints = NULL}, &second);
+    assert_false(directory_lacks_policy_hints(f->directory, &why));
     r = reset_within(f, "Correct-Horse-4711", RESET_UNLOCK, PATIENCE);
     assert_outcome(&r, OUTCOME_INVALID);
     assert_string_equal(r.controller, double_name(f->second));
@@ -588,6 +590,18 @@ static void without_hints_a_reset_is_refused_preferred_or_not_asked_for(void **s
     r = reset(f);
     assert_outcome(&r, OUTCOME_INVALID);
     assert_true(r.reply.history_not_enforced);
+}
+
+/* For whoever asks whether a reset would be allowed. */
+static void that_hints_are_missing_is_known_before(void **state) {
+    fixture *f = *state;
+    _cleanup_free_ char *why = NULL;
+
+    start(f, (double_script){.hints = NULL}, NULL);
+    assert_true(directory_lacks_policy_hints(f->directory, &why));
+    assert_non_null(strstr(why, "it does not have the policy hints control"));
+    f->config.policy_hints = POLICY_HINTS_PREFER;
+    assert_false(directory_lacks_policy_hints(f->directory, &why));
 }
 
 static void hints_are_sent_as_critical_unless_switched_off(void **state) {
@@ -705,6 +719,7 @@ int main(void) {
         TEST(a_connection_closed_while_idle_costs_no_request),
         TEST(a_controller_without_hints_is_passed_over),
         TEST(without_hints_a_reset_is_refused_preferred_or_not_asked_for),
+        TEST(that_hints_are_missing_is_known_before),
         TEST(hints_are_sent_as_critical_unless_switched_off),
         TEST(a_read_only_controller_is_not_used),
         TEST(a_controller_that_is_not_in_step_yet_is_not_used),
