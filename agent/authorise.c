@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/base/macro.h"
+#include "agent/base/text.h"
 
 /* The Azure portal, which is also the Microsoft Entra admin center. */
 #define AZURE_PORTAL "c44b4083-3bb0-49c1-b47d-974e53cbdf3c"
@@ -102,6 +102,16 @@ verdict authorise_initiator(const initiator *who, request_operation operation,
     if (who->is_app)
         return authorise_service(who, operation);
 
+    /* Who knows nothing of the asker cannot keep them from their own account. */
+    if (initiator_is_administrator(who) && operation != OPERATION_CHANGE &&
+        !initiator_has_name(who))
+        return refused(
+            OUTCOME_INITIATOR_NOT_AUTHORIZED,
+            "the token does not say who asks (onprem_sid, upn or preferred_username), and nobody "
+            "resets their own account as an administrator; let the portal ask for the scope profile, "
+            "or add the optional claims onprem_sid and upn to the access token of this agent's API "
+            "(App registrations, Token configuration)");
+
     if (initiator_is_administrator(who) || operation == OPERATION_CHANGE ||
         operation == OPERATION_CHECK)
         return allowed;
@@ -119,11 +129,21 @@ static bool is_self(const initiator *who, const target *whom) {
     return same_id(who->upn, whom->upn);
 }
 
-/* Whether it may be. A name that people choose themselves proves nothing, but who bears the
- * account's is taken at their word. */
+static bool is_called(const target *whom, const char *name) {
+    return name && ((whom->upn && text_is_same_but_for_case(name, whom->upn)) ||
+                    (whom->logon_name && text_is_same_but_for_case(name, whom->logon_name)));
+}
+
+/* Whether it may be. A name that people choose themselves proves nothing, but who bears one of the
+ * account's is taken at their word. A cloud name that is none of them tells nothing either way:
+ * only onprem_sid does. */
 static bool may_be_self(const initiator *who, const target *whom) {
-    return is_self(who, whom) ||
-           (!who->is_app && !who->sid && !who->upn && same_id(who->preferred_name, whom->upn));
+    if (who->is_app)
+        return false;
+    if (who->sid)
+        return is_self(who, whom);
+
+    return is_called(whom, who->upn) || is_called(whom, who->preferred_name);
 }
 
 static verdict authorise_on_own_account(const initiator *who, request_operation operation) {

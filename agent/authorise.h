@@ -17,7 +17,9 @@ typedef struct client_rules {
 
 /* Whom it is about, as the directory tells it. */
 typedef struct target {
-    const char *upn; /* NULL: has none */
+    const char *upn;        /* NULL: has none */
+    const char *logon_name; /* NAME@DOMAIN, by which it can sign in whatever its upn is (MS-ADTS
+                               5.1.1.1.1); NULL: not known */
     const char *sid;
     bool is_privileged;
     directory_scope scope;

@@ -40,6 +40,11 @@ static role_set read_roles(const token_claims *claims) {
     return found;
 }
 
+/* A claim that says nothing is none. */
+static const char *said(const char *claim) {
+    return claim && *claim ? claim : NULL;
+}
+
 initiator initiator_read(const token_claims *claims, role_set allowed) {
     role_set found = read_roles(claims);
 
@@ -48,10 +53,14 @@ initiator initiator_read(const token_claims *claims, role_set allowed) {
         .roles = found & allowed,
         .withheld = found & ~allowed,
         .client = claims->client,
-        .upn = claims->upn,
-        .preferred_name = claims->preferred_name,
-        .sid = claims->onprem_sid,
+        .upn = said(claims->upn),
+        .preferred_name = said(claims->preferred_name),
+        .sid = said(claims->onprem_sid),
     };
+}
+
+bool initiator_has_name(const initiator *who) {
+    return who->sid || who->upn || who->preferred_name;
 }
 
 bool initiator_is_administrator(const initiator *who) {

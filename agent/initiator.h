@@ -47,4 +47,8 @@ typedef struct initiator {
 /* allowed: what the configuration lets count in tokens of this issuer */
 initiator initiator_read(const token_claims *claims, role_set allowed);
 
+/* Whether the token says who it is, in any way that an account of the directory can be compared
+ * with. */
+bool initiator_has_name(const initiator *who);
+
 bool initiator_is_administrator(const initiator *who);

@@ -7,6 +7,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/base/text.h"
 
 /* What the agent lacks for a reset of this account; the other rights are for what a reset may be
  * asked to do beside it. */
@@ -69,8 +70,12 @@ static usec_t count_account(operation *op, const char *guid) {
 
 void operation_judge(operation *op) {
     const directory_account_info *account = directory_account_get(op->account);
+    _cleanup_free_ char *logon_name =
+        text_format("%s@%s", account->sam_account_name,
+                    directory_domain(op->set->context.directories[op->home]));
     const target whom = {
         .upn = account->user_principal_name,
+        .logon_name = logon_name,
         .sid = account->sid,
         .is_privileged = account->is_privileged,
         .scope = account->scope,

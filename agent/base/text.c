@@ -1,9 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/text.h"
 
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
+#include <wchar.h>
+#include <wctype.h>
+
+/* The next character, folded; 0 at the end. Returns false where it is no UTF-8. */
+static bool next_folded(const char **text, mbstate_t *state, wint_t *ret) {
+    wchar_t c;
+    size_t size = mbrtowc(&c, *text, strlen(*text) + 1, state);
+
+    if (size == (size_t) -1 || size == (size_t) -2)
+        return false;
+
+    *text += size;
+    /* Up and down again: some letters have two small forms. */
+    *ret = towlower(towupper((wint_t) c));
+    return true;
+}
+
+static bool is_same_folded(const char *a, const char *b) {
+    const char *x = a, *y = b;
+    mbstate_t x_state = {0}, y_state = {0};
+    wint_t c, d;
+
+    do
+        if (!next_folded(&x, &x_state, &c) || !next_folded(&y, &y_state, &d))
+            return strcasecmp(a, b) == 0;
+    while (c == d && c != 0);
+    return c == d;
+}
+
+bool text_is_same_but_for_case(const char *a, const char *b) {
+    locale_t unicode, before;
+    bool is_same;
+
+    assert(a);
+    assert(b);
+
+    unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t) 0);
+    if (!unicode)
+        return strcasecmp(a, b) == 0;
+
+    before = uselocale(unicode);
+    is_same = is_same_folded(a, b);
+    (void) uselocale(before);
+    freelocale(unicode);
+    return is_same;
+}
 
 char *text_format(const char *format, ...) {
     char *text;

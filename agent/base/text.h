@@ -3,7 +3,14 @@
 
 /* Sentences for people, built and kept. Nothing here logs. */
 
+#include <stdbool.h>
+
 #include "agent/base/macro.h"
+
+/* Whether both say the same but for the case of letters, whatever their script: the simple case
+ * mapping of the locale C.UTF-8, character by character. What is no UTF-8, and all of it where this
+ * host has no such locale, is compared by the case of ASCII letters. */
+bool text_is_same_but_for_case(const char *a, const char *b);
 
 /* printf(3) into new memory; NULL where there is none. The result is free(3)d. */
 char *text_format(const char *format, ...) _printf_(1, 2);

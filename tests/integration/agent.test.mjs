@@ -301,6 +301,10 @@ test('who may not is refused, and the directory is not touched', async () => {
   assertProblem(await as(NOBODY), 403, 'InitiatorNotAuthorized', 35001);
   assertProblem(await as(UNLOCK_SERVICE), 403, 'InitiatorNotAuthorized', 35001);
   assertProblem(await as({ ...PASSWORD_ADMINISTRATOR, upn: 'grace@corp.example' }), 403, 'InitiatorNotAuthorized', 35001);
+  assertProblem(await as({ ...PASSWORD_ADMINISTRATOR, upn: 'x@cloud.example', preferred_username: 'GRACE@corp.example' }), 403, 'InitiatorNotAuthorized', 35001);
+  const nameless = await as({ ...PASSWORD_ADMINISTRATOR, preferred_username: null });
+  assertProblem(nameless, 403, 'InitiatorNotAuthorized', 35001);
+  assert.match(nameless.json.detail, /add the optional claims onprem_sid and upn/);
   const center = await as(ADMIN_CENTER);
   assertProblem(center, 403, 'UnsupportedPortal', 35002);
   assert.match(center.json.detail, /reset the password again in the Azure portal/);

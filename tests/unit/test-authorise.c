@@ -80,6 +80,7 @@ typedef enum likeness { ABSENT, SAME, OTHER } likeness;
 
 #define SID "S-1-5-21-1-2-3-1001"
 #define UPN "alice@corp.example"
+#define LOGON_NAME "a.smith@corp.example"
 
 static const char *const sids[] = {NULL, SID, "S-1-5-21-1-2-3-1002"};
 static const char *const upns[] = {NULL, "Alice@Corp.Example", "bob@corp.example"};
@@ -123,10 +124,15 @@ static bool is_owner(const facts *f) {
            (f->sid == SAME || (f->sid == ABSENT && f->upn == SAME && f->account_has_upn));
 }
 
-/* A name that people choose is enough to refuse, where there is nothing better. */
+/* Without onprem_sid any name is enough to refuse, one that people choose too. */
 static bool seems_owner(const facts *f) {
-    return is_owner(f) || (!f->is_app && f->sid == ABSENT && f->upn == ABSENT &&
-                           f->preferred == SAME && f->account_has_upn);
+    return is_owner(f) || (!f->is_app && f->sid == ABSENT && f->account_has_upn &&
+                           (f->upn == SAME || f->preferred == SAME));
+}
+
+/* "One whose token has none of the three resets nobody." */
+static bool is_nameless(const facts *f) {
+    return !f->is_app && f->sid == ABSENT && f->upn == ABSENT && f->preferred == ABSENT;
 }
 
 static outcome expected_of_asker(const facts *f) {
@@ -136,7 +142,7 @@ static outcome expected_of_asker(const facts *f) {
         return is_owner(f) ? OUTCOME_INVALID : OUTCOME_INITIATOR_NOT_AUTHORIZED;
     if (f->operation == OPERATION_CHECK && is_owner(f) && r == NOBODY)
         return OUTCOME_INVALID;
-    if (seems_owner(f) || r == NOBODY)
+    if (seems_owner(f) || is_nameless(f) || r == NOBODY)
         return OUTCOME_INITIATOR_NOT_AUTHORIZED;
     return r == UNPRIVILEGED && f->privileged ? OUTCOME_TARGET_PRIVILEGED : OUTCOME_INVALID;
 }
@@ -348,15 +354,19 @@ static void the_reason_names_what_to_look_at(void **state) {
         {{.is_app = true, .operation = OPERATION_CHANGE}, "changed by its owner, not by a service"},
         {{.operation = OPERATION_CHANGE, .preferred = SAME, .account_has_upn = true},
          "the token does not show (onprem_sid, upn)"},
+        {{.roles = 1}, "the token does not say who asks (onprem_sid, upn or preferred_username)"},
+        {{.roles = 1, .operation = OPERATION_CHECK}, "add the optional claims onprem_sid and upn"},
         {{.roles = 1, .sid = SAME}, "nobody resets or unlocks their own account"},
         {{.roles = 1, .preferred = SAME, .account_has_upn = true},
          "nobody resets or unlocks their own account"},
-        {{.roles = 0x10, .privileged = true}, "only Global and Privileged Authentication"},
+        {{.roles = 0x10, .privileged = true, .upn = OTHER},
+         "only Global and Privileged Authentication"},
         {{.is_app = true, .roles = 0x40, .privileged = true}, "services may not act on privileged"},
-        {{.roles = 1, .scope = SCOPE_NOT_ALLOWED},
+        {{.roles = 1, .scope = SCOPE_NOT_ALLOWED, .upn = OTHER},
          "in none of the units and groups of AllowedTargets="},
-        {{.roles = 1, .scope = SCOPE_DENIED}, "in one of the units and groups of DeniedTargets="},
-        {{.roles = 1, .licence = LICENCE_MISSING}, "no subscription of the tenant"},
+        {{.roles = 1, .scope = SCOPE_DENIED, .upn = OTHER},
+         "in one of the units and groups of DeniedTargets="},
+        {{.roles = 1, .licence = LICENCE_MISSING, .upn = OTHER}, "no subscription of the tenant"},
     };
 
     (void) state;
@@ -370,11 +380,89 @@ static void the_reason_names_what_to_look_at(void **state) {
     }
 }
 
+/* Tokens as people have them, and an account each; written out, since whoever works the rule out of
+ * a table makes the same mistake twice. */
+static void an_administrator_never_resets_themselves(void **state) {
+    static const struct {
+        const char *sid, *upn, *preferred_name; /* in the token */
+        const char *account_upn;                /* its SID is SID, and its logon name LOGON_NAME */
+        bool allowed;
+    } rows[] = {
+        /* Certain, whatever the names are. */
+        {SID, "root@cloud.example", NULL, UPN, false},
+        {"S-1-5-21-1-2-3-1002", UPN, UPN, UPN, true},
+        {"S-1-5-21-1-2-3-1002", NULL, NULL, UPN, true},
+        /* By any of the names, where that is all there is. */
+        {NULL, UPN, NULL, UPN, false},
+        {NULL, "ALICE@CORP.EXAMPLE", NULL, UPN, false},
+        {NULL, NULL, UPN, UPN, false},
+        {NULL, "root@cloud.example", UPN, UPN, false},
+        {NULL, UPN, "root@cloud.example", UPN, false},
+        {NULL, "root@cloud.example", "root@cloud.example", UPN, true},
+        /* Letters of all scripts have two cases. */
+        {NULL, "J\u00dcRGEN@corp.example", NULL, "j\u00fcrgen@corp.example", false},
+        {NULL, NULL, "\u03a3\u039f\u03a6\u039f\u03a3@corp.example",
+         "\u03c3\u03bf\u03c6\u03bf\u03c2@corp.example", false},
+        {NULL, "j\u00f6rgen@corp.example", NULL, "j\u00fcrgen@corp.example", true},
+        /* An account can be signed in to by the name that it has without a userPrincipalName. */
+        {NULL, LOGON_NAME, NULL, NULL, false},
+        {NULL, NULL, LOGON_NAME, UPN, false},
+        {NULL, UPN, NULL, NULL, true},
+        /* A token that names nobody may be anybody's. */
+        {NULL, NULL, NULL, UPN, false},
+        {NULL, NULL, NULL, NULL, false},
+        {"", "", "", UPN, false},
+    };
+    static const client_rules rules = {.is_entra = true};
+    static const request_operation operations[] = {OPERATION_RESET, OPERATION_UNLOCK,
+                                                   OPERATION_CHECK};
+
+    (void) state;
+
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+        for (size_t k = 0; k < ELEMENTSOF(operations); k++) {
+            _cleanup_(json_freep) json_t *all =
+                json_pack("{s:[s]}", "wids", "62e90394-69f5-4237-9190-012177145e10");
+            const token_claims claims = {.all = all,
+                                         .client = PORTAL,
+                                         .onprem_sid = rows[i].sid,
+                                         .upn = rows[i].upn,
+                                         .preferred_name = rows[i].preferred_name};
+            const initiator who = initiator_read(&claims, ROLES_ALL);
+            const target whom = {.sid = SID, .upn = rows[i].account_upn, .logon_name = LOGON_NAME};
+            verdict v = authorise_initiator(&who, operations[k], &rules);
+
+            if (v.outcome == OUTCOME_INVALID)
+                v = authorise_target(&who, operations[k], &whom, LICENCE_UNKNOWN);
+            if (v.outcome != (rows[i].allowed ? OUTCOME_INVALID : OUTCOME_INITIATOR_NOT_AUTHORIZED))
+                fail_msg("row %zu, %s: %s", i, request_operation_name(operations[k]),
+                         v.reason ? v.reason : "allowed");
+        }
+}
+
+/* To refuse, names are compared generously; to allow, they are not. */
+static void a_person_is_the_owner_by_certain_claims_only(void **state) {
+    const target whom = {.sid = SID, .upn = "j\u00fcrgen@corp.example", .logon_name = LOGON_NAME};
+    const initiator rows[] = {{.preferred_name = "j\u00fcrgen@corp.example"},
+                              {.upn = LOGON_NAME},
+                              {.sid = "S-1-5-21-1-2-3-1002", .upn = "j\u00fcrgen@corp.example"},
+                              {0}};
+
+    (void) state;
+
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+        assert_int_equal(
+            authorise_target(&rows[i], OPERATION_CHANGE, &whom, LICENCE_UNKNOWN).outcome,
+            OUTCOME_INITIATOR_NOT_AUTHORIZED);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_combination_is_as_the_contract_says),
         cmocka_unit_test(every_set_of_roles_is_read),
         cmocka_unit_test(roles_count_in_their_own_claim_only),
+        cmocka_unit_test(an_administrator_never_resets_themselves),
+        cmocka_unit_test(a_person_is_the_owner_by_certain_claims_only),
         cmocka_unit_test(the_reason_names_what_to_look_at),
     };
 

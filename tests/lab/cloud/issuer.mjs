@@ -109,6 +109,8 @@ export class Issuer {
       oid: person,
       sub: person,
       azp: AZURE_PORTAL,
+      // Whoever asks for the scope profile, as Microsoft's libraries do, gets it.
+      preferred_username: claims.idtyp === 'app' ? null : 'somebody@cloud.example',
       scp: claims.idtyp === 'app' ? null : 'user_impersonation', // only a person delegates
       ver: '2.0',
     };
