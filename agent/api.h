@@ -13,5 +13,5 @@ typedef struct api {
 } api;
 
 /* Answers the request, or hands it to the operations. Logs what it refuses: 35040 to 35043,
- * 35008, 35013. */
+ * 35008, 35013, and 32003 where the request has a fault. */
 void api_handle(const api *a, relay_request *q);
