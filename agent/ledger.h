@@ -10,8 +10,8 @@
  * day. No password, and nothing derived from one, is ever in it.
  *
  * A file that is damaged is set aside beside its place (35060 is logged), and a new one is begun.
- * A request older than the new file may have been in the lost one, so it counts as LEDGER_SENT.
- * Logs nothing else. */
+ * A request older than the new file may have been in the lost one, so it counts as LEDGER_SENT; and
+ * so does one whose entry says what was never written. Logs nothing else. */
 
 #include <systemd/sd-event.h>
 

@@ -323,9 +323,19 @@ static void refuse_step(ledger_step *s, int r, const char *why) {
     s->why = strdup(why);
 }
 
+static bool is_status_of_an_answer(int status) {
+    for (outcome o = 0; o < OUTCOME_MAX_; o++)
+        if (status > 0 && outcome_get(o)->http == status)
+            return true;
+    return false;
+}
+
+/* A disk may give back something else than it took, and SQLite does not see all of that. Where an
+ * entry says nothing that was ever written, anything may have been done. */
 static int read_entry(ledger_step *s, sqlite3_stmt *found) {
     const char *state = (const char *) sqlite3_column_text(found, 0);
     const void *fingerprint = sqlite3_column_blob(found, 1);
+    int status = sqlite3_column_int(found, 2);
     const char *body = (const char *) sqlite3_column_text(found, 3);
 
     if (!fingerprint || sqlite3_column_bytes(found, 1) != REQUEST_FINGERPRINT_SIZE ||
@@ -334,14 +344,18 @@ static int read_entry(ledger_step *s, sqlite3_stmt *found) {
         return 0;
     }
 
-    if (strcmp(state, "done") != 0) {
-        s->entry.state = strcmp(state, "sent") == 0 ? LEDGER_SENT : LEDGER_RECEIVED;
+    if (state && strcmp(state, "received") == 0) {
+        s->entry.state = LEDGER_RECEIVED;
+        return 0;
+    }
+    if (!state || strcmp(state, "done") != 0 || !body || !is_status_of_an_answer(status)) {
+        s->entry.state = LEDGER_SENT;
         return 0;
     }
 
     s->entry.state = LEDGER_DONE;
-    s->entry.status = sqlite3_column_int(found, 2);
-    s->known_body = strdup(body ? body : "");
+    s->entry.status = status;
+    s->known_body = strdup(body);
     return s->known_body ? 0 : -ENOMEM;
 }
 

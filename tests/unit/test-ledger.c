@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "agent/base/clock.h"
 #include "agent/host.h"
@@ -471,6 +472,16 @@ static void overwrite(const char *file, off_t at, size_t size) {
         assert_int_equal(pwrite(fd, "\xa5", 1, at + (off_t) i), 1);
 }
 
+/* What no agent does to its own file. */
+static void meddle(const char *file, const char *sql) {
+    _cleanup_free_ char *path = path_of(file);
+    sqlite3 *db;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 static size_t count_files(const char *prefix) {
     DIR *d = opendir(folder);
     size_t n = 0;
@@ -519,6 +530,34 @@ static void a_damaged_file_is_set_aside_and_a_new_one_begun(void **state) {
         assert_int_equal(run(damages[i].file, BEGIN, &recent, 0).state, LEDGER_NEW);
         assert_true(asprintf(&aside, "%s.damaged-", damages[i].file) > 0);
         assert_int_equal(count_files(aside), 1);
+    }
+}
+
+static void an_entry_that_says_nonsense_may_have_been_sent(void **state) {
+    static const char *const nonsense[] = {
+        "UPDATE request SET status = 77",
+        "UPDATE request SET status = 1200",
+        "UPDATE request SET status = 504", /* which the relay uses itself */
+        "UPDATE request SET status = NULL",
+        "UPDATE request SET body = NULL",
+        "PRAGMA ignore_check_constraints = ON; UPDATE request SET state = 'dond'",
+    };
+    const request q = some_request("request-11");
+
+    (void) state;
+
+    for (size_t i = 0; i < ELEMENTSOF(nonsense); i++) {
+        char file[32];
+        ledger *l;
+
+        (void) snprintf(file, sizeof(file), "nonsense-%zu", i);
+        l = open_ledger(file);
+        assert_int_equal(ask(l, BEGIN, &q, 0).state, LEDGER_NEW);
+        assert_int_equal(ask(l, FINISH, &q, 0).r, 0);
+        assert_null(ledger_free(l));
+
+        meddle(file, nonsense[i]);
+        assert_int_equal(run(file, BEGIN, &q, 0).state, LEDGER_SENT);
     }
 }
 
@@ -625,6 +664,7 @@ int main(void) {
         cmocka_unit_test(a_full_disk_refuses_and_comes_back_by_itself),
         cmocka_unit_test(a_full_ledger_takes_nothing_new_until_it_empties),
         cmocka_unit_test(a_damaged_file_is_set_aside_and_a_new_one_begun),
+        cmocka_unit_test(an_entry_that_says_nonsense_may_have_been_sent),
         cmocka_unit_test(damage_while_it_runs_refuses_what_was_lost_with_it),
         cmocka_unit_test(another_host_s_ledger_is_refused),
         cmocka_unit_test(a_state_directory_is_claimed_once),
