@@ -40,7 +40,8 @@ typedef struct ledger_entry {
 
 typedef void (*ledger_done_fn)(const ledger_entry *entry, void *userdata);
 
-/* Requests can be recorded (r is 0), or cannot and why (borrowed). Called on change. */
+/* New requests can be recorded (r is 0), or cannot and why (borrowed): r and `why` as above. Called
+ * on change. */
 typedef void (*ledger_health_fn)(int r, const char *why, void *userdata);
 
 /* What four hundred thousand requests take, far more than anybody resets in a day. */

@@ -381,6 +381,9 @@ static bool is_full(ledger_file *f) {
     return full;
 }
 
+static const char is_full_text[] =
+    "the ledger has reached its size; it empties as entries become a day old";
+
 static int insert(ledger_file *f, ledger_step *s) {
     usec_t keep_until = s->expires + KEEP_AFTER_EXPIRY;
     bool may_be_lost = s->issued < f->since;
@@ -388,8 +391,7 @@ static int insert(ledger_file *f, ledger_step *s) {
 
     /* Only what is new is refused: what was begun is always recorded to its end. */
     if (is_full(f)) {
-        refuse_step(s, -EDQUOT,
-                    "the ledger has reached its size; it empties as entries become a day old");
+        refuse_step(s, -EDQUOT, is_full_text);
         return 0;
     }
 
@@ -447,6 +449,13 @@ static int run_step(ledger_file *f, ledger_step *s) {
     }
 }
 
+/* Nothing is to be done: proves that something could be. */
+static int touch(ledger_file *f) {
+    int r = is_full(f) ? drop_old_entries(f, now_realtime()) : 0;
+
+    return r >= 0 ? run(f, f->statements[TOUCH]) : r;
+}
+
 /* ---- Transactions ---------------------------------------------------------------------------- */
 
 static void forget_result(ledger_step *s) {
@@ -463,7 +472,7 @@ static int try_transaction(ledger_file *f, ledger_step *first, size_t n) {
     if (r >= 0)
         r = execute(f, "BEGIN IMMEDIATE");
     if (r >= 0 && n == 0)
-        r = run(f, f->statements[TOUCH]);
+        r = touch(f);
     for (size_t i = 0; i < n && r >= 0; i++, s = s->next) {
         forget_result(s);
         r = run_step(f, s);
@@ -519,6 +528,10 @@ int ledger_file_commit(ledger_file *f, ledger_step *steps, char **ret_set_aside,
     for (ledger_step *s = steps; s; s = s->next) {
         s->entry.why = s->why ? s->why : "out of memory";
         s->entry.body = s->known_body;
+    }
+    if (r >= 0 && is_full(f)) {
+        set_why(f, "%s", is_full_text);
+        r = -EDQUOT;
     }
     if (r < 0)
         *ret_why = TAKE_PTR(f->why);

@@ -41,7 +41,9 @@ ledger_file *ledger_file_free(ledger_file *f);
  * A damaged file is set aside and a new one made; *ret_set_aside is then the former's new name,
  * malloc(3)ed, else it is left as it is.
  *
- * Returns 0, or the negative errno of the last failure, with its text in *ret_why (malloc(3)ed). */
+ * Returns 0; -EDQUOT where all was carried out and the file has reached its size, so that what is
+ * new is refused from now on; or the negative errno of the last failure. Then *ret_why has its text
+ * (malloc(3)ed). */
 int ledger_file_commit(ledger_file *f, ledger_step *steps, char **ret_set_aside, char **ret_why);
 
 DEFINE_CLEANUP(ledger_file *, ledger_file_free);

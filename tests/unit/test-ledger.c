@@ -441,27 +441,45 @@ static void a_full_disk_refuses_and_comes_back_by_itself(void **state) {
     assert_int_equal(umount(disk), 0);
 }
 
-static void a_full_ledger_takes_nothing_new_until_it_empties(void **state) {
+static void health_follows_the_disk(int r, const char *why, void *userdata) {
+    assert_true((r < 0) == (why != NULL));
+    *(int *) userdata = r;
+}
+
+static void a_full_ledger_takes_nothing_new_until_it_empties_and_health_says_so(void **state) {
     enum { MANY = 3000 };
     _cleanup_free_ crowd *c = new_crowd(MANY);
-    const request late = some_request("request-late");
+    const usec_t now = now_realtime();
+    request late = some_request("request-late");
+    int health = 1;
     _cleanup_(ledger_freep) ledger *l =
-        open_with("l", &(const ledger_config){.size_max = (uint64_t) 64 * 1024});
+        open_with("l", &(const ledger_config){.size_max = (uint64_t) 64 * 1024,
+                                              .on_health = health_follows_the_disk,
+                                              .userdata = &health});
     size_t n = 0;
     told t = {};
 
     (void) state;
 
+    for (size_t i = 0; i < MANY; i++)
+        c[i].q.expires = now + USEC_PER_HOUR;
     while (n < MANY && t.r == 0)
-        t = ask(l, BEGIN, &c[n++].q, 0);
+        t = ask(l, BEGIN, &c[n++].q, now);
     assert_int_equal(t.r, -EDQUOT);
     assert_non_null(strstr(t.why, "has reached its size"));
+    assert_int_equal(health, -EDQUOT);
 
-    /* What was begun is recorded to its end. */
-    assert_int_equal(ask(l, MARK_SENT, &c[0].q, 0).r, 0);
-    assert_int_equal(ask(l, FINISH, &c[0].q, 0).r, 0);
-    assert_int_equal(ask(l, BEGIN, &c[0].q, 0).state, LEDGER_DONE);
-    assert_int_equal(ask(l, BEGIN, &late, EXPIRES + USEC_PER_DAY + 1).state, LEDGER_NEW);
+    /* What was begun is recorded to its end, and there is no more room for it. */
+    assert_int_equal(ask(l, MARK_SENT, &c[0].q, now).r, 0);
+    assert_int_equal(health, -EDQUOT);
+    assert_int_equal(ask(l, FINISH, &c[0].q, now).r, 0);
+    assert_int_equal(ask(l, BEGIN, &c[0].q, now).state, LEDGER_DONE);
+    assert_int_equal(health, -EDQUOT);
+
+    late.expires = now + USEC_PER_DAY + 2 * USEC_PER_HOUR;
+    assert_int_equal(ask(l, BEGIN, &late, now + USEC_PER_DAY + USEC_PER_HOUR + 1).state,
+                     LEDGER_NEW);
+    assert_int_equal(health, 0);
 }
 
 static void overwrite(const char *file, off_t at, size_t size) {
@@ -622,11 +640,6 @@ static void a_state_directory_is_claimed_once(void **state) {
     assert_int_equal(host_claim(path, "this-host-"), -EXDEV);
 }
 
-static void health_follows_the_disk(int r, const char *why, void *userdata) {
-    assert_true((r < 0) == (why != NULL));
-    *(int *) userdata = r;
-}
-
 static void health_is_told_at_once_and_on_change(void **state) {
     _cleanup_(ledger_freep) ledger *l = NULL;
     const request q = some_request("request-10");
@@ -662,7 +675,7 @@ int main(void) {
         cmocka_unit_test(a_disk_that_cannot_be_written_is_told),
         cmocka_unit_test(a_ledger_is_one_process_s),
         cmocka_unit_test(a_full_disk_refuses_and_comes_back_by_itself),
-        cmocka_unit_test(a_full_ledger_takes_nothing_new_until_it_empties),
+        cmocka_unit_test(a_full_ledger_takes_nothing_new_until_it_empties_and_health_says_so),
         cmocka_unit_test(a_damaged_file_is_set_aside_and_a_new_one_begun),
         cmocka_unit_test(an_entry_that_says_nonsense_may_have_been_sent),
         cmocka_unit_test(damage_while_it_runs_refuses_what_was_lost_with_it),
