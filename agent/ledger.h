@@ -9,9 +9,10 @@
  * What is written is durable before `done` is called. Entries live for their request's life plus a
  * day. No password, and nothing derived from one, is ever in it.
  *
- * A file that is damaged is set aside beside its place (35060 is logged), and a new one is begun.
- * A request older than the new file may have been in the lost one, so it counts as LEDGER_SENT; and
- * so does one whose entry says what was never written. Logs nothing else. */
+ * A file that is damaged is set aside beside its place (35060 is logged), and a new one is begun;
+ * so it is where the file is gone. A request that may be older than the new file, by a clock that
+ * may be 60 s ahead, may have been in the lost one, so it counts as LEDGER_SENT; and so does one
+ * whose entry says what was never written. Logs nothing else. */
 
 #include <systemd/sd-event.h>
 
@@ -51,6 +52,7 @@ typedef void (*ledger_health_fn)(int r, const char *why, void *userdata);
 typedef struct ledger_config {
     const char *path;
     const char *host;  /* what only this host knows of itself (agent/host.h); NULL: not known */
+    bool is_first;     /* where there is no file none is lost: nothing can have been asked before */
     uint64_t size_max; /* bytes in use, above which new requests are refused */
     ledger_health_fn on_health; /* may be NULL */
     void *userdata;

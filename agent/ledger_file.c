@@ -67,7 +67,8 @@ struct ledger_file {
     sqlite3 *db; /* NULL: not open */
     sqlite3_stmt *statements[STATEMENT_MAX_];
     bool is_checked; /* has been found whole since the start */
-    usec_t since;    /* requests issued before may have been in a file that is lost */
+    bool is_first;   /* none was before it */
+    usec_t since;    /* what came before may have been in a file that is lost; 0: none is */
     char *why;       /* of the last failure */
 };
 
@@ -199,7 +200,7 @@ static int sign_file(ledger_file *f) {
         return fail(f, r);
 
     bind_text(s, 1, f->host ? f->host : "");
-    (void) sqlite3_bind_int64(s, 2, (sqlite3_int64) f->since);
+    (void) sqlite3_bind_int64(s, 2, f->is_first ? 0 : (sqlite3_int64) now_realtime());
     r = run(f, s);
     (void) sqlite3_finalize(s);
     return r;
@@ -224,6 +225,8 @@ static int read_signature(ledger_file *f) {
     r = 0;
     host = (const char *) sqlite3_column_text(s, 0);
     f->since = (usec_t) sqlite3_column_int64(s, 1);
+    /* Whatever comes after it is not. */
+    f->is_first = false;
     if (f->host && *host && strcmp(host, f->host) != 0) {
         set_why(f,
                 "%s was copied from another host, and one request could be carried out on both; "
@@ -293,8 +296,7 @@ static int rename_with_suffix(const char *from, const char *to, const char *suff
 static int set_aside(ledger_file *f, char **ret_name) {
     _cleanup_free_ char *name = NULL;
     char date[32];
-    usec_t now = now_realtime();
-    time_t seconds = (time_t) (now / USEC_PER_SEC);
+    time_t seconds = (time_t) (now_realtime() / USEC_PER_SEC);
     struct tm utc;
     int r;
 
@@ -310,7 +312,7 @@ static int set_aside(ledger_file *f, char **ret_name) {
         return r;
     }
 
-    f->since = now;
+    f->is_first = false;
     free(*ret_name);
     *ret_name = TAKE_PTR(name);
     return 0;
@@ -384,9 +386,14 @@ static bool is_full(ledger_file *f) {
 static const char is_full_text[] =
     "the ledger has reached its size; it empties as entries become a day old";
 
+/* By the clock of who asked, which may be ahead. */
+static bool may_have_come_before(const ledger_file *f, usec_t issued) {
+    return f->since > 0 && issued < f->since + REQUEST_CLOCK_SKEW;
+}
+
 static int insert(ledger_file *f, ledger_step *s) {
     usec_t keep_until = s->expires + KEEP_AFTER_EXPIRY;
-    bool may_be_lost = s->issued < f->since;
+    bool may_be_lost = may_have_come_before(f, s->issued);
     sqlite3_stmt *into;
 
     /* Only what is new is refused: what was begun is always recorded to its end. */
@@ -551,6 +558,7 @@ int ledger_file_new(const ledger_config *config, ledger_file **ret) {
         return -ENOMEM;
 
     f->size_max = config->size_max;
+    f->is_first = config->is_first;
     f->path = strdup(config->path);
     f->host = config->host ? strdup(config->host) : NULL;
     if (!f->path || (config->host && !f->host))

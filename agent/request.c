@@ -12,7 +12,6 @@
 #define ID_MIN 8
 #define ID_MAX 64
 #define LIFE_MAX 600
-#define SKEW 60
 /* Dates are seconds; this keeps them far from overflow (the year 9999). */
 #define DATE_MAX 253402300799LL
 #define TEXT_MAX 1024
@@ -367,7 +366,7 @@ outcome request_parse(const secret *text, request *ret, char **ret_why) {
 
 outcome request_check_validity(const request *q, const char *agent_id, const char *tenant_id,
                                usec_t now, char **ret_why) {
-    usec_t skew = SKEW * USEC_PER_SEC;
+    usec_t skew = REQUEST_CLOCK_SKEW;
     const char *why = NULL;
     outcome o = OUTCOME_REQUEST_EXPIRED;
 

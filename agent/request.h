@@ -19,6 +19,9 @@ typedef enum request_operation {
 
 #define REQUEST_FINGERPRINT_SIZE 32
 
+/* How far the clocks of who asks and of this host may be apart. */
+#define REQUEST_CLOCK_SKEW (60 * USEC_PER_SEC)
+
 typedef struct request {
     char *id;               /* jti */
     usec_t issued, expires; /* CLOCK_REALTIME */

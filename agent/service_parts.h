@@ -32,6 +32,7 @@ typedef struct rooms {
     config *config;
     char host[HOST_ID_MAX]; /* "" where it is not known */
     char *keys_path;
+    bool keys_are_new; /* nothing can have been sealed to them before */
     agent_keys_options keys_options;
     agent_keys *keys;
     key_keeper *key_keeper;

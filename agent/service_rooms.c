@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
@@ -72,6 +73,7 @@ static int open_keys(service *s, rooms *r) {
         .grace = c->keys_grace,
         .renewed_elsewhere = c->keys_renewed_elsewhere,
     };
+    r->keys_are_new = access(r->keys_path, F_OK) < 0 && errno == ENOENT;
     error = agent_keys_open(&r->keys_options, now_realtime(), &r->keys, &why);
     if (error < 0)
         log_event(OUTCOME_CRYPTO_ERROR, {"WRITEBACK_PATH", r->keys_path},
@@ -112,6 +114,7 @@ static int open_ledger(service *s, rooms *r) {
     return ledger_new(s->event,
                       &(const ledger_config){.path = path,
                                              .host = *r->host ? r->host : NULL,
+                                             .is_first = r->keys_are_new,
                                              .size_max = LEDGER_SIZE_MAX,
                                              .on_health = service_on_ledger_health,
                                              .userdata = s},

@@ -86,8 +86,10 @@ static double measure(const char *folder, size_t wanted, size_t in_flight) {
 
     (void) snprintf(path, sizeof(path), "%s/bench-%d-%zu.sqlite", folder, getpid(), in_flight);
     need(sd_event_new(&b.event), "no event loop");
-    need(ledger_new(b.event, &(const ledger_config){.path = path, .size_max = LEDGER_SIZE_MAX},
-                    &b.ledger),
+    need(ledger_new(
+             b.event,
+             &(const ledger_config){.path = path, .is_first = true, .size_max = LEDGER_SIZE_MAX},
+             &b.ledger),
          "no ledger");
 
     began = now_monotonic();

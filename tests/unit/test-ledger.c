@@ -114,7 +114,7 @@ static ledger *open_with(const char *file, const ledger_config *more) {
 }
 
 static ledger *open_ledger(const char *file) {
-    return open_with(file, &(const ledger_config){});
+    return open_with(file, &(const ledger_config){.is_first = true});
 }
 
 typedef enum step { BEGIN, MARK_SENT, FINISH, FINISH_FOR_NOW } step;
@@ -453,7 +453,8 @@ static void a_full_ledger_takes_nothing_new_until_it_empties_and_health_says_so(
     request late = some_request("request-late");
     int health = 1;
     _cleanup_(ledger_freep) ledger *l =
-        open_with("l", &(const ledger_config){.size_max = (uint64_t) 64 * 1024,
+        open_with("l", &(const ledger_config){.is_first = true,
+                                              .size_max = (uint64_t) 64 * 1024,
                                               .on_health = health_follows_the_disk,
                                               .userdata = &health});
     size_t n = 0;
@@ -530,6 +531,7 @@ static void a_damaged_file_is_set_aside_and_a_new_one_begun(void **state) {
         _cleanup_free_ char *aside = NULL;
         const request old = some_request("request-old");
         const request lost = some_request("request-lost");
+        request ahead = some_request("request-of-a-clock-that-is-ahead");
         request recent = some_request("request-recent");
 
         ledger *l = open_ledger(damages[i].file);
@@ -539,16 +541,45 @@ static void a_damaged_file_is_set_aside_and_a_new_one_begun(void **state) {
         wait_for_it();
         assert_null(ledger_free(l));
 
-        recent.issued = now_realtime() + USEC_PER_MINUTE;
+        recent.issued = now_realtime() + USEC_PER_HOUR;
+        ahead.issued = now_realtime() + REQUEST_CLOCK_SKEW - USEC_PER_SEC;
         assert_int_equal(run(damages[i].file, BEGIN, &old, 0).state, LEDGER_NEW);
         overwrite(damages[i].file, damages[i].at, damages[i].size);
 
         /* It was there before, but nobody can know. */
         assert_int_equal(run(damages[i].file, BEGIN, &lost, 0).state, LEDGER_SENT);
+        assert_int_equal(run(damages[i].file, BEGIN, &ahead, 0).state, LEDGER_SENT);
         assert_int_equal(run(damages[i].file, BEGIN, &recent, 0).state, LEDGER_NEW);
         assert_true(asprintf(&aside, "%s.damaged-", damages[i].file) > 0);
         assert_int_equal(count_files(aside), 1);
     }
+}
+
+static void what_a_file_that_is_gone_may_have_held_is_not_new(void **state) {
+    const ledger_config later = {.is_first = false};
+    _cleanup_free_ char *path = path_of("gone");
+    const request old = some_request("request-12");
+    request recent = some_request("request-13");
+    ledger *l = open_ledger("gone");
+
+    (void) state;
+
+    assert_int_equal(ask(l, BEGIN, &old, 0).state, LEDGER_NEW);
+    assert_null(ledger_free(l));
+    assert_int_equal(unlink(path), 0);
+    recent.issued = now_realtime() + USEC_PER_HOUR;
+
+    l = open_with("gone", &later);
+    assert_int_equal(ask(l, BEGIN, &old, 0).state, LEDGER_SENT);
+    assert_int_equal(ask(l, BEGIN, &recent, 0).state, LEDGER_NEW);
+
+    /* While it runs, too. */
+    assert_int_equal(unlink(path), 0);
+    disk_loses_writes = true;
+    assert_int_equal(ask(l, MARK_SENT, &recent, 0).r, -EIO);
+    disk_loses_writes = false;
+    assert_int_equal(ask(l, BEGIN, &old, 0).state, LEDGER_SENT);
+    assert_null(ledger_free(l));
 }
 
 static void an_entry_that_says_nonsense_may_have_been_sent(void **state) {
@@ -610,7 +641,7 @@ static void damage_while_it_runs_refuses_what_was_lost_with_it(void **state) {
 
 static void another_host_s_ledger_is_refused(void **state) {
     const request q = some_request("request-9");
-    ledger *l = open_with("n", &(const ledger_config){.host = "this-host"});
+    ledger *l = open_with("n", &(const ledger_config){.host = "this-host", .is_first = true});
     told t;
 
     (void) state;
@@ -618,13 +649,13 @@ static void another_host_s_ledger_is_refused(void **state) {
     assert_int_equal(ask(l, BEGIN, &q, 0).state, LEDGER_NEW);
     assert_null(ledger_free(l));
 
-    l = open_with("n", &(const ledger_config){.host = "another-host"});
+    l = open_with("n", &(const ledger_config){.host = "another-host", .is_first = true});
     t = ask(l, BEGIN, &q, 0);
     assert_int_equal(t.r, -EXDEV);
     assert_non_null(strstr(t.why, "was copied from another host"));
     assert_null(ledger_free(l));
 
-    l = open_with("n", &(const ledger_config){.host = "this-host"});
+    l = open_with("n", &(const ledger_config){.host = "this-host", .is_first = true});
     assert_int_equal(ask(l, BEGIN, &q, 0).state, LEDGER_RECEIVED);
     assert_null(ledger_free(l));
 }
@@ -677,6 +708,7 @@ int main(void) {
         cmocka_unit_test(a_full_disk_refuses_and_comes_back_by_itself),
         cmocka_unit_test(a_full_ledger_takes_nothing_new_until_it_empties_and_health_says_so),
         cmocka_unit_test(a_damaged_file_is_set_aside_and_a_new_one_begun),
+        cmocka_unit_test(what_a_file_that_is_gone_may_have_held_is_not_new),
         cmocka_unit_test(an_entry_that_says_nonsense_may_have_been_sent),
         cmocka_unit_test(damage_while_it_runs_refuses_what_was_lost_with_it),
         cmocka_unit_test(another_host_s_ledger_is_refused),
