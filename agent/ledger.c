@@ -49,8 +49,10 @@ static void free_jobs(ledger_step *first) {
         next = s->next;
         free(s->id);
         free(s->body);
+        free(s->controller);
         free(s->why);
         free(s->known_body);
+        free(s->known_controller);
         free((job *) s);
     }
 }
@@ -199,14 +201,24 @@ int ledger_begin(ledger *l, const request *q, usec_t now, ledger_done_fn done, v
     return submit(l, j);
 }
 
-int ledger_mark_sent(ledger *l, const char *id, ledger_done_fn done, void *userdata) {
+int ledger_mark_sent(ledger *l, const char *id, const char *controller, ledger_done_fn done,
+                     void *userdata) {
     job *j;
 
     assert(l);
     assert(id);
+    assert(controller);
 
     j = new_job(STEP_MARK_SENT, id, done, userdata);
-    return j ? submit(l, j) : -ENOMEM;
+    if (!j)
+        return -ENOMEM;
+
+    j->step.controller = strdup(controller);
+    if (!j->step.controller) {
+        free_jobs(&j->step);
+        return -ENOMEM;
+    }
+    return submit(l, j);
 }
 
 int ledger_finish(ledger *l, const char *id, bool is_final, int status, const char *body,

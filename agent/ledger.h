@@ -30,13 +30,14 @@ typedef enum ledger_state {
 
 /* r: 0 or negative errno, then `why` (for people, borrowed) tells what is wrong: -ENOSPC where the
  * disk is full, -EDQUOT where the file has reached its size, -EXDEV where it is another host's.
- * status and body are those of LEDGER_DONE, borrowed. */
+ * status and body are those of LEDGER_DONE, controller that of LEDGER_SENT; borrowed. */
 typedef struct ledger_entry {
     int r;
     const char *why;
     ledger_state state;
     int status;
     const char *body;
+    const char *controller; /* that it may have been sent to last; NULL: not known */
 } ledger_entry;
 
 typedef void (*ledger_done_fn)(const ledger_entry *entry, void *userdata);
@@ -71,8 +72,9 @@ ledger *ledger_free(ledger *l);
  * from inside this call. */
 int ledger_begin(ledger *l, const request *q, usec_t now, ledger_done_fn done, void *userdata);
 
-/* The modify is about to be sent. */
-int ledger_mark_sent(ledger *l, const char *id, ledger_done_fn done, void *userdata);
+/* The modify is about to be sent to this controller, and to none that was named before. */
+int ledger_mark_sent(ledger *l, const char *id, const char *controller, ledger_done_fn done,
+                     void *userdata);
 
 /* The answer, before it leaves. Where it may be different next time with nothing mended and nothing
  * was sent (is_final false), the entry becomes LEDGER_RECEIVED again instead. */

@@ -26,9 +26,9 @@ typedef enum statement {
 } statement;
 
 static const char *const sql[] = {
-    [FIND] = "SELECT state, fingerprint, status, body FROM request WHERE id = ?1",
+    [FIND] = "SELECT state, fingerprint, status, body, controller FROM request WHERE id = ?1",
     [INSERT] = "INSERT INTO request (id, fingerprint, state, keep_until) VALUES (?1, ?2, ?3, ?4)",
-    [MARK_SENT] = "UPDATE request SET state = 'sent' WHERE id = ?1",
+    [MARK_SENT] = "UPDATE request SET state = 'sent', controller = ?2 WHERE id = ?1",
     [FINISH] = "UPDATE request SET state = ?2, status = ?3, body = ?4 WHERE id = ?1",
     /* A few at a time, so that nobody waits for a whole day's entries to go. */
     [DROP_OLD] = "DELETE FROM request WHERE id IN "
@@ -54,11 +54,17 @@ static const char schema[] =
     "    state TEXT NOT NULL CHECK (state IN ('received', 'sent', 'done')),"
     "    status INTEGER,"
     "    body TEXT,"
-    "    keep_until INTEGER NOT NULL"
+    "    keep_until INTEGER NOT NULL,"
+    "    controller TEXT"
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS request_keep_until ON request (keep_until);"
     /* One row: whose it is, and from when on it knows every request. */
     "CREATE TABLE IF NOT EXISTS ledger (host TEXT NOT NULL, since INTEGER NOT NULL) STRICT;";
+
+/* Of a file that an earlier version made, whose entries do not say where they were sent to. */
+static const char has_controllers[] =
+    "SELECT 1 FROM pragma_table_info('request') WHERE name = 'controller'";
+static const char add_controllers[] = "ALTER TABLE request ADD COLUMN controller TEXT";
 
 struct ledger_file {
     char *path;
@@ -189,6 +195,20 @@ static int check_file(ledger_file *f) {
     return r;
 }
 
+static int bring_up_to_date(ledger_file *f) {
+    sqlite3_stmt *s = NULL;
+    int r = sqlite3_prepare_v2(f->db, has_controllers, -1, &s, NULL);
+
+    if (r != SQLITE_OK)
+        return fail(f, r);
+
+    r = sqlite3_step(s);
+    (void) sqlite3_finalize(s);
+    if (r == SQLITE_ROW)
+        return 0;
+    return r == SQLITE_DONE ? execute(f, add_controllers) : fail(f, r);
+}
+
 static int sign_file(ledger_file *f) {
     sqlite3_stmt *s = NULL;
     int r = sqlite3_prepare_v2(f->db,
@@ -273,6 +293,8 @@ static int open_file(ledger_file *f) {
     if (r >= 0)
         r = execute(f, schema);
     if (r >= 0)
+        r = bring_up_to_date(f);
+    if (r >= 0)
         r = sign_file(f);
     if (r >= 0)
         r = read_signature(f);
@@ -339,6 +361,7 @@ static int read_entry(ledger_step *s, sqlite3_stmt *found) {
     const void *fingerprint = sqlite3_column_blob(found, 1);
     int status = sqlite3_column_int(found, 2);
     const char *body = (const char *) sqlite3_column_text(found, 3);
+    const char *controller = (const char *) sqlite3_column_text(found, 4);
 
     if (!fingerprint || sqlite3_column_bytes(found, 1) != REQUEST_FINGERPRINT_SIZE ||
         memcmp(fingerprint, s->fingerprint, REQUEST_FINGERPRINT_SIZE) != 0) {
@@ -352,7 +375,8 @@ static int read_entry(ledger_step *s, sqlite3_stmt *found) {
     }
     if (!state || strcmp(state, "done") != 0 || !body || !is_status_of_an_answer(status)) {
         s->entry.state = LEDGER_SENT;
-        return 0;
+        s->known_controller = controller ? strdup(controller) : NULL;
+        return controller && !s->known_controller ? -ENOMEM : 0;
     }
 
     s->entry.state = LEDGER_DONE;
@@ -442,7 +466,9 @@ static int run_step(ledger_file *f, ledger_step *s) {
     case STEP_BEGIN:
         return begin(f, s);
     case STEP_MARK_SENT:
-        return update(f, s, statement_for(f, MARK_SENT, s->id), LEDGER_SENT);
+        change = statement_for(f, MARK_SENT, s->id);
+        bind_text(change, 2, s->controller);
+        return update(f, s, change, LEDGER_SENT);
     case STEP_FINISH:
         change = statement_for(f, FINISH, s->id);
         bind_text(change, 2, "done");
@@ -468,7 +494,8 @@ static int touch(ledger_file *f) {
 static void forget_result(ledger_step *s) {
     free(s->why);
     free(s->known_body);
-    s->why = s->known_body = NULL;
+    free(s->known_controller);
+    s->why = s->known_body = s->known_controller = NULL;
     s->entry = (ledger_entry){};
 }
 
@@ -535,6 +562,7 @@ int ledger_file_commit(ledger_file *f, ledger_step *steps, char **ret_set_aside,
     for (ledger_step *s = steps; s; s = s->next) {
         s->entry.why = s->why ? s->why : "out of memory";
         s->entry.body = s->known_body;
+        s->entry.controller = s->known_controller;
     }
     if (r >= 0 && is_full(f)) {
         set_why(f, "%s", is_full_text);

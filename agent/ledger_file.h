@@ -10,7 +10,7 @@ typedef struct ledger_file ledger_file;
 
 typedef enum ledger_step_kind {
     STEP_BEGIN,
-    STEP_MARK_SENT,
+    STEP_MARK_SENT,      /* with `controller` */
     STEP_FINISH,         /* with `status` and `body` */
     STEP_FINISH_FOR_NOW, /* nothing was sent: received again */
 } ledger_step_kind;
@@ -22,11 +22,11 @@ typedef struct ledger_step {
     unsigned char fingerprint[REQUEST_FINGERPRINT_SIZE];
     usec_t now, issued, expires; /* STEP_BEGIN */
     int status;
-    char *body;
+    char *body, *controller;
 
-    ledger_entry entry; /* its `why` and `body` point to: */
+    ledger_entry entry; /* its `why`, `body` and `controller` point to: */
     char *why;
-    char *known_body;
+    char *known_body, *known_controller;
     struct ledger_step *next;
 } ledger_step;
 

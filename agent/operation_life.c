@@ -46,6 +46,7 @@ void operation_free(operation *op) {
     token_claims_done(&op->claims);
     request_done(&op->request);
     free(op->not_found_why);
+    free(op->sent_to);
     free(op->body);
     free(op);
 

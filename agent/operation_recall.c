@@ -38,6 +38,8 @@ static void on_begun(const ledger_entry *entry, void *userdata) {
         return;
     case LEDGER_SENT:
         op->sent_before = true;
+        /* Without memory it is not known, and all are asked. */
+        op->sent_to = entry->controller ? strdup(entry->controller) : NULL;
         break;
     default:
         op->recorded = true;

@@ -37,6 +37,7 @@ struct operation {
     bool started;     /* the start event is logged */
     bool recorded;    /* the ledger has it, and is told the end */
     bool sent_before; /* and what came of it is not known; until it is, the ledger says so */
+    char *sent_to;    /* the controller; NULL: not known */
     bool waiting_for_ledger;
     operation *leader; /* the same request came earlier and is under way: it will answer for both */
     usec_t retry_after; /* of OUTCOME_TOO_MANY_REQUESTS */
@@ -80,7 +81,7 @@ void operation_authorise(operation *op);
 /* Looks at the account: is it one that this initiator may act on, and this agent? */
 void operation_judge(operation *op);
 
-/* Records that it is about to be sent, then has the directory do it. */
+/* Has the directory do it, and records to which controller it is about to be sent. */
 void operation_write(operation *op);
 
 /* ---- Ends (operation_end.c) ------------------------------------------------------------------ */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* About to send, recorded; then one modify. */
+/* What was sent before is settled; then one modify, of which is recorded first where it goes. */
 
 #include "agent/operation_steps.h"
 
@@ -32,10 +32,41 @@ static int begin_reset(operation *op, directory *d, const directory_attempt *att
                            &op->asking);
 }
 
+/* ---- Recorded before it leaves --------------------------------------------------------------- */
+
+static void on_marked_sent(const ledger_entry *entry, void *userdata) {
+    operation *op = userdata;
+
+    if (operation_is_over(op))
+        return;
+
+    directory_call_go_on(op->asking, entry->r < 0 ? OUTCOME_LEDGER_UNAVAILABLE : OUTCOME_INVALID,
+                         entry->why);
+}
+
+static void on_sending(const char *controller, void *userdata) {
+    operation *op = userdata;
+
+    op->waiting_for_ledger = true;
+    if (ledger_mark_sent(op->set->context.ledger, op->request.id, controller, on_marked_sent, op) <
+        0) {
+        op->waiting_for_ledger = false;
+        directory_call_go_on(op->asking, OUTCOME_LEDGER_UNAVAILABLE,
+                             "too many requests wait for the disk");
+    }
+}
+
+/* ---- The modify ------------------------------------------------------------------------------ */
+
 static int begin_in_directory(operation *op) {
     directory *d = op->set->context.directories[op->home];
     directory_attempt attempt = {
-        .issued = op->request.issued, .sent_before = op->sent_before, .deadline = op->deadline};
+        .issued = op->request.issued,
+        .sent_before = op->sent_before,
+        .sent_to = op->sent_to,
+        .deadline = op->deadline,
+        .on_sending = on_sending,
+    };
 
     switch (op->request.operation) {
     case OPERATION_CHANGE:
@@ -48,23 +79,9 @@ static int begin_in_directory(operation *op) {
     }
 }
 
-static void on_marked_sent(const ledger_entry *entry, void *userdata) {
-    operation *op = userdata;
-
-    if (operation_is_over(op))
-        return;
-    if (entry->r < 0)
-        operation_refuse(op, OUTCOME_LEDGER_UNAVAILABLE, entry->why);
-    else if (begin_in_directory(op) < 0)
+void operation_write(operation *op) {
+    if (begin_in_directory(op) < 0)
         operation_refuse(op, OUTCOME_UNKNOWN_ERROR, "out of memory");
     else
         op->recorded = true;
-}
-
-void operation_write(operation *op) {
-    op->waiting_for_ledger = true;
-    if (ledger_mark_sent(op->set->context.ledger, op->request.id, on_marked_sent, op) < 0) {
-        op->waiting_for_ledger = false;
-        operation_refuse(op, OUTCOME_LEDGER_UNAVAILABLE, "too many requests wait for the disk");
-    }
 }

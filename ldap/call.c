@@ -20,6 +20,10 @@ void call_hold(directory_call *call) {
     (void) sd_event_source_set_enabled(call->step, SD_EVENT_OFF);
 }
 
+void call_pause(directory_call *call) {
+    (void) sd_event_source_set_enabled(call->deadline, SD_EVENT_OFF);
+}
+
 connection *call_connection(const directory_call *call) {
     return controller_connection(call->controller);
 }
@@ -120,6 +124,18 @@ static void be_patient(directory_call *call) {
     (void) sd_event_source_set_enabled(call->patience, SD_EVENT_ONESHOT);
 }
 
+void call_resume(directory_call *call) {
+    (void) sd_event_source_set_enabled(call->deadline, SD_EVENT_ONESHOT);
+    be_patient(call);
+}
+
+void call_begun(directory_call *call, int r) {
+    if (r == -ENOMEM)
+        call_fail(call, OUTCOME_UNKNOWN_ERROR, strdup("memory is short"));
+    else if (r < 0)
+        call_try_next(call, "takes no requests");
+}
+
 static void give_up(directory_call *call) {
     outcome o;
     char *text;
@@ -137,7 +153,6 @@ static int on_step(sd_event_source *source, void *userdata) {
     directory_call *call = userdata;
     controller *c;
     bool wait;
-    int r;
 
     (void) source;
 
@@ -161,11 +176,7 @@ static int on_step(sd_event_source *source, void *userdata) {
 
     call_choose(call, c);
     be_patient(call);
-    r = call->class->begin(call);
-    if (r == -ENOMEM)
-        call_fail(call, OUTCOME_UNKNOWN_ERROR, strdup("memory is short"));
-    else if (r < 0)
-        call_try_next(call, "takes no requests");
+    call_begun(call, call->class->begin(call));
     return 0;
 }
 

@@ -67,6 +67,13 @@ void call_begin(directory_call *call);
 /* Not before call_begin(). */
 void call_hold(directory_call *call);
 
+/* The call waits for whoever made it, for as long as that takes, and goes on. */
+void call_pause(directory_call *call);
+void call_resume(directory_call *call);
+
+/* What came of sending the first request: 0, or negative errno as call_class.begin() gives it. */
+void call_begun(directory_call *call, int r);
+
 /* From now on the call is this controller's, and its reply says so. */
 void call_choose(directory_call *call, controller *c);
 

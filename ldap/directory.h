@@ -247,13 +247,25 @@ typedef void (*directory_done_fn)(directory_reply *reply, void *userdata);
 int directory_locate(directory *d, const directory_identifier *id, usec_t deadline,
                      directory_done_fn done, void *userdata, directory_call **ret);
 
+/* The modify is about to leave for this controller (borrowed), and for no other. It waits for
+ * directory_call_go_on(), which may be called at once; its deadline waits too. Called anew where it
+ * was not done there and goes to another one. */
+typedef void (*directory_sending_fn)(const char *controller, void *userdata);
+
 /* An attempt to carry out a request of somebody's. */
 typedef struct directory_attempt {
-    usec_t issued;    /* CLOCK_REALTIME: when it was asked for; 0: unknown */
-    bool sent_before; /* an earlier attempt may have sent its modify, and what came of it is not
-                         known: that is settled first */
-    usec_t deadline;  /* CLOCK_MONOTONIC */
+    usec_t issued;       /* CLOCK_REALTIME: when it was asked for; 0: unknown */
+    bool sent_before;    /* an earlier attempt may have sent its modify, and what came of it is not
+                            known: that is settled first */
+    const char *sent_to; /* by that one, as on_sending() told it; NULL: not known. Borrowed until
+                            done */
+    usec_t deadline;     /* CLOCK_MONOTONIC */
+    directory_sending_fn on_sending; /* with the call's userdata; NULL: it is sent at once */
 } directory_attempt;
+
+/* After on_sending(). refusal: OUTCOME_INVALID: it may leave; else the call ends with that, and
+ * nothing is sent. why: for people; copied. */
+void directory_call_go_on(directory_call *call, outcome refusal, const char *why);
 
 typedef enum directory_reset_flags {
     RESET_UNLOCK = 1 << 0,      /* also lockoutTime=0, in the same modify */
@@ -270,7 +282,10 @@ typedef enum directory_reset_flags {
  * A modify that was sent and not answered is never repeated. What became of it is found out by
  * looking: at pwdLastSet, and where a password was set, by one bind as the user with the new one.
  * It ends in success (answer_lost); in OUTCOME_AD_NOT_REACHABLE where it was certainly not done; or
- * in OUTCOME_OUTCOME_UNKNOWN where that cannot be told by the deadline.
+ * in OUTCOME_OUTCOME_UNKNOWN where that cannot be told by the deadline. Any controller may say that
+ * it was done, as soon as it has heard of it. Only the one that the modify was sent to may say that
+ * it was not (where that is not known: all together); while it is away, or if it is none of the
+ * domain's any more, that stays unknown.
  *
  * A password that is refused for its history or its age, set since the request was issued, and with
  * which the user can sign in, was set by this request before: it succeeds (already_set).

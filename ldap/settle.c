@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "agent/base/clock.h"
 #include "agent/base/text.h"
@@ -30,24 +31,66 @@ struct settle {
     connection_request *request;
     usec_t no_sign_since; /* CLOCK_MONOTONIC; 0: not looked yet */
 
+    /* Of a round through all controllers, where it is not known which one it was. */
+    size_t n_looked;
+    bool is_whole; /* so far none is away, and all say the same */
+    bool was_as_written;
+
     /* Of the look that showed a sign. */
     controller *at;
     char *dn;
+    usec_t last_set;
     bool is_clear; /* a password was set; else it may be so */
     bool is_later; /* and not just before the modify was sent */
     bool is_locked;
     int64_t bad_passwords;
 
     sign_in *trying;
+    bool has_tried; /* and it was not the new password that had been set */
+    usec_t wrong;   /* then */
 };
 
-static void look_again(settle *s) {
-    (void) sd_event_source_set_time(s->next_look, now_monotonic() + PAUSE);
+static void look_in(settle *s, usec_t pause) {
+    (void) sd_event_source_set_time(s->next_look, now_monotonic() + pause);
     (void) sd_event_source_set_enabled(s->next_look, SD_EVENT_ONESHOT);
 }
 
+static void look_again(settle *s) {
+    s->n_looked = 0;
+    look_in(s, PAUSE);
+}
+
+/* At the next one of a round, if it is not over. */
+static void look_on(settle *s) {
+    if (s->question.controller || s->n_looked >= s->domain->n_controllers)
+        look_again(s);
+    else
+        look_in(s, 0);
+}
+
+/* Whether it is known here what the modify has done: it was sent here; or this is the last one of
+ * all, and the others say the same. */
 static bool is_home(const settle *s) {
-    return strcmp(controller_name(s->at), s->question.controller) == 0;
+    return s->question.controller ? strcasecmp(controller_name(s->at), s->question.controller) == 0
+                                  : s->is_whole && s->n_looked >= s->domain->n_controllers;
+}
+
+/* ---- Nothing to be seen ---------------------------------------------------------------------- */
+
+static void on_no_sign(settle *s) {
+    usec_t now = now_monotonic();
+
+    if (s->question.once)
+        return s->done(SETTLED_NOT_DONE, s->at, s->userdata);
+    if (!is_home(s))
+        return look_on(s);
+
+    if (s->no_sign_since == 0)
+        s->no_sign_since = now;
+    if (now < s->no_sign_since + CERTAIN_AFTER)
+        return look_again(s);
+
+    s->done(SETTLED_NOT_DONE, s->at, s->userdata);
 }
 
 /* ---- Is it the new password? ----------------------------------------------------------------- */
@@ -63,8 +106,13 @@ static void on_tried(password_verdict v, bool tried, void *userdata) {
         return s->done(SETTLED_DONE, s->at, s->userdata);
 
     /* Where another password was set since, nobody knows what was before it. */
-    s->done(v == PASSWORD_WRONG && !s->is_later ? SETTLED_NOT_DONE : SETTLED_UNKNOWN, s->at,
-            s->userdata);
+    if (v != PASSWORD_WRONG || s->is_later)
+        return s->done(SETTLED_UNKNOWN, s->at, s->userdata);
+
+    /* Each try counts towards a lockout. */
+    s->has_tried = true;
+    s->wrong = s->last_set;
+    on_no_sign(s);
 }
 
 /* An account that is locked already cannot be locked by a wrong password. */
@@ -105,43 +153,37 @@ static void try_password(settle *s) {
 
 /* ---- A look at the account ------------------------------------------------------------------- */
 
-static void on_no_sign(settle *s) {
-    usec_t now = now_monotonic();
-
-    if (s->question.once)
-        return s->done(SETTLED_NOT_DONE, s->at, s->userdata);
-    if (!is_home(s))
-        return look_again(s);
-
-    if (s->no_sign_since == 0)
-        s->no_sign_since = now;
-    if (now < s->no_sign_since + CERTAIN_AFTER)
-        return look_again(s);
-
-    s->done(SETTLED_NOT_DONE, s->at, s->userdata);
-}
-
 /* What another controller says of an attribute may be older than the modify. */
 static void on_attribute_read(settle *s, bool is_as_written) {
-    if (!is_as_written || !is_home(s))
+    if (s->n_looked > 1 && is_as_written != s->was_as_written)
+        s->is_whole = false;
+    s->was_as_written = is_as_written;
+
+    if (!is_as_written)
         on_no_sign(s);
-    else
+    else if (is_home(s))
         s->done(SETTLED_DONE, s->at, s->userdata);
+    else
+        look_on(s);
 }
 
-/* "Must change" hides when the password was set. */
 static void on_date_read(settle *s, usec_t last_set) {
     const settle_question *q = &s->question;
     usec_t since = q->once || q->since < CLOCK_SKEW ? q->since : q->since - CLOCK_SKEW;
     bool was_set = q->since > 0 ? last_set > since : last_set != q->account->info.password_last_set;
-    bool is_hidden = last_set == 0 && is_home(s) && !q->once;
+    bool is_hidden = last_set == 0 && !q->once; /* "must change" hides when it was set */
+    bool is_sign;
 
+    s->last_set = last_set;
     s->is_clear = was_set && last_set != 0;
     s->is_later = s->is_clear && (q->since == 0 || last_set > q->since + ISSUED_WITHIN);
-    if (s->is_clear || is_hidden)
-        try_password(s);
-    else
-        on_no_sign(s);
+    is_sign = s->is_clear || (is_hidden && is_home(s));
+    if (is_sign && !(s->has_tried && s->wrong == last_set))
+        return try_password(s);
+
+    if (is_hidden && !is_sign)
+        s->is_whole = false;
+    on_no_sign(s);
 }
 
 static void on_looked(const connection_answer *answer, void *userdata) {
@@ -149,8 +191,10 @@ static void on_looked(const connection_answer *answer, void *userdata) {
     entry e;
 
     s->request = NULL;
-    if (answer->result != LDAP_SUCCESS || answer->n_entries != 1)
-        return look_again(s);
+    if (answer->result != LDAP_SUCCESS || answer->n_entries != 1) {
+        s->is_whole = false;
+        return look_on(s);
+    }
 
     e = (entry){answer->ld, answer->entries[0]};
     free(s->dn);
@@ -168,16 +212,37 @@ static void on_looked(const connection_answer *answer, void *userdata) {
     }
 }
 
+/* The next one of a round through all; NULL at its end. */
+static controller *choose_next(settle *s) {
+    domain *d = s->domain;
+
+    if (s->n_looked == 0)
+        s->is_whole = true;
+    while (s->n_looked < d->n_controllers) {
+        controller *c = d->controllers[s->n_looked++];
+
+        if (controller_connection(c))
+            return c;
+        s->is_whole = false;
+    }
+
+    domain_wake(d);
+    return NULL;
+}
+
 /* The controller that the modify was sent to, else any. */
 static controller *choose(settle *s) {
     controller *any = NULL;
+
+    if (!s->question.controller)
+        return choose_next(s);
 
     for (size_t i = 0; i < s->domain->n_controllers; i++) {
         controller *c = s->domain->controllers[i];
 
         if (!controller_connection(c))
             continue;
-        if (strcmp(controller_name(c), s->question.controller) == 0)
+        if (strcasecmp(controller_name(c), s->question.controller) == 0)
             return c;
         if (!any)
             any = c;

@@ -6,8 +6,8 @@
  * A password: pwdLastSet tells whether any was set since; if so, one bind as the user with the new
  * one tells whether it is that, unless a wrong one might lock the account. Else the attribute that
  * was written tells. That nothing was done is believed only to the controller that the modify was
- * sent to, and only after a while; another controller may not have heard of it yet. Nothing here
- * logs. */
+ * sent to, and only after a while; another controller may not have heard of it yet. Where it is not
+ * known which one that was, all controllers of the domain must say so. Nothing here logs. */
 
 #include "ldap/account.h"
 #include "ldap/call.h"
@@ -30,7 +30,7 @@ typedef enum settle_subject {
 typedef struct settle_question {
     settle_subject subject;
     const directory_account *account;
-    const char *controller;     /* that the modify was sent to */
+    const char *controller;     /* that the modify was sent to; NULL: not known */
     const secret *new_password; /* of SETTLE_PASSWORD, as what follows */
     usec_t since; /* when the request was issued, CLOCK_REALTIME: a later pwdLastSet is a sign of
                      it; 0: any but the account's is */

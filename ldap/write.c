@@ -300,12 +300,14 @@ static void on_earlier_settled(settle_verdict v, controller *by, void *userdata)
 /* What came of an earlier attempt is looked at before anything else. */
 static int begin_by_looking(write_call *w) {
     usec_t issued = w->order.attempt.issued;
+    const char *sent_to = w->order.attempt.sent_to;
 
     call_hold(&w->call);
     call_expect(&w->call, OUTCOME_OUTCOME_UNKNOWN,
-                strdup("this request was sent to the directory before, and what came of it could "
-                       "not be found out in time"));
-    w->call.reply.controller = w->order.account->controller;
+                text_format("this request was sent to %s before, and what came of it could not be "
+                            "found out in time",
+                            sent_to ? sent_to : "the directory"));
+    w->call.reply.controller = sent_to;
     return write_find_out(w, subject_of(w), issued > 0 ? issued : 1,
                           /* once= */ false, on_earlier_settled);
 }
@@ -314,7 +316,27 @@ int write_begin(directory_call *call) {
     write_call *w = (write_call *) call;
 
     call->reply.sent = false;
-    return w->kind->send(w);
+    if (!w->order.attempt.on_sending)
+        return w->kind->send(w);
+
+    call_pause(call);
+    w->order.attempt.on_sending(controller_name(call->controller), call->userdata);
+    return 0;
+}
+
+void directory_call_go_on(directory_call *call, outcome refusal, const char *why) {
+    write_call *w = (write_call *) call;
+
+    assert(call);
+    assert(call->class->begin == write_begin);
+
+    call_resume(call);
+    if (refusal != OUTCOME_INVALID)
+        call_fail(call, refusal, why ? strdup(why) : NULL);
+    else if (now_monotonic() >= w->order.attempt.deadline)
+        call_fail(call, OUTCOME_AD_NOT_REACHABLE, strdup("no controller was asked in time"));
+    else
+        call_begun(call, w->kind->send(w));
 }
 
 void write_done(directory_call *call) {

@@ -62,7 +62,7 @@ static void on_begun(const ledger_entry *entry, void *userdata) {
     one *o = userdata;
 
     need(entry->r, entry->why);
-    need(ledger_mark_sent(o->bench->ledger, o->id, on_marked, o), "no room");
+    need(ledger_mark_sent(o->bench->ledger, o->id, "dc1.corp.example", on_marked, o), "no room");
 }
 
 static void begin_another(one *o) {

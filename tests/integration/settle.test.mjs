@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 
 import { Client } from '../lab/cloud/client.mjs';
@@ -273,9 +273,9 @@ test('another agent that gets the repetition comes to the same answer', async ()
   assertDone(await send(payload), []);
   const set = lastSet(name);
 
-  // It knows nothing of the first one's ledger.
+  // It knows nothing of the first one's ledger, and has keys of its own.
   await stopAgent();
-  for (const end of ['', '-wal', '-shm']) rmSync(`${STATE}/ledger.sqlite${end}`, { force: true });
+  for (const file of readdirSync(STATE)) rmSync(`${STATE}/${file}`);
   await startAgent();
   assertDone(await send(payload), ['passwordAlreadySet']);
   assert.equal(lastSet(name), set);
@@ -285,6 +285,26 @@ test('another agent that gets the repetition comes to the same answer', async ()
   const later = { ...payload, jti: randomUUID(), iat: now + 1, exp: now + 60 };
   assertProblem(await send(later), 422, 'ADPasswordPolicyError');
   assert.equal(lastSet(name), set);
+});
+
+test('a ledger that is gone beside its keys makes nothing new', async () => {
+  const { name, user } = someone();
+  lockOut(name);
+  const payload = await payloadOf({ operation: 'unlock', user });
+  assertDone(await send(payload), []);
+  await stopAgent();
+  for (const end of ['', '-wal', '-shm']) rmSync(`${STATE}/ledger.sqlite${end}`, { force: true });
+  await startAgent();
+  // It has not been locked since, so that it was done already is what there is to tell.
+  const answer = await send(payload);
+  assertDone(answer, []);
+  const told = readFileSync(env.WRITEBACK_LAB_LOG, 'utf8').split(payload.jti).at(-1);
+  assert.match(told, /an earlier attempt of this request had done it/);
+  // What nobody has done is done, as soon as all controllers have said so.
+  const other = someone();
+  const fresh = await payloadOf(reset(other.user));
+  assertDone(await send(fresh), []);
+  assert.equal(bind(other.name, fresh.newPassword), 'yes');
 });
 
 test('a controller that falls silent is given up, and asked again', async () => {
@@ -299,16 +319,17 @@ test('where the controller is gone, another one vouches for what was done, and f
   const ask = async (how) => {
     const { name, user } = someone();
     const payload = await payloadOf(reset(user));
+    payload.exp = payload.iat + 600;
     await stopAgent();
     await startAgent();
     await controllerIsUp();
     const lost = proxy.lose(how).then(() => proxy.leave());
     const [answer] = await Promise.all([send(payload), lost]);
-    proxy.comeBack();
     return { name, payload, answer };
   };
 
   const done = await ask('answered');
+  proxy.comeBack();
   assert.equal(done.answer.status, 200, JSON.stringify(done.answer.json));
   assert.deepEqual(done.answer.json.warnings, ['answerLost']);
   assert.equal(done.answer.json.domainController, env.WRITEBACK_LAB_DC2);
@@ -316,8 +337,18 @@ test('where the controller is gone, another one vouches for what was done, and f
 
   const lost = await ask('swallowed');
   assertProblem(lost.answer, 503, 'OutcomeUnknown');
+  // While it is away nothing else is to be had, whoever is there, and whatever the agent has forgotten.
+  await stopAgent('SIGKILL');
+  await startAgent();
+  const again = await send(lost.payload);
+  assertProblem(again, 503, 'OutcomeUnknown');
+  assert.match(again.json.detail, new RegExp(`was sent to ${CONTROLLER} before`));
   assert.equal(bind(lost.name, OLD_PASSWORD), 'yes');
+  assert.equal(bind(lost.name, OLD_PASSWORD, env.WRITEBACK_LAB_DC2), 'yes');
+
+  proxy.comeBack();
   const answer = await send(lost.payload);
   assert.equal(answer.status, 200, JSON.stringify(answer.json));
   assert.deepEqual(answer.json.warnings, []);
+  assert.equal(bind(lost.name, lost.payload.newPassword, answer.json.domainController.split(':')[0]), 'yes');
 });

@@ -70,6 +70,21 @@ static result locate(fixture *f) {
     return r;
 }
 
+static result reset_as(fixture *f, const directory_attempt *attempt) {
+    _cleanup_(secret_freep) secret *s = NULL;
+    directory_call *call;
+    result found = locate(f), r = {};
+
+    assert_int_equal(found.reply.outcome, OUTCOME_INVALID);
+    assert_int_equal(secret_new("Correct-Horse-4711", 18, &s), 0);
+    assert_int_equal(
+        directory_reset(f->directory, found.account, s, 0, attempt, on_done, &r, &call), 0);
+    while (!r.done)
+        assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+    directory_account_free(found.account);
+    return r;
+}
+
 static result reset_within(fixture *f, const char *password, directory_reset_flags flags,
                            usec_t patience) {
     _cleanup_(secret_freep) secret *s = NULL;
@@ -621,6 +636,195 @@ static void hints_are_sent_as_critical_unless_switched_off(void **state) {
     assert_true(r.reply.history_not_enforced);
 }
 
+/* ---- What an earlier attempt has sent -------------------------------------------------------- */
+
+/* Long enough for a "not done" to be believed, by whom it may be believed. */
+#define LONG_ENOUGH (5 * USEC_PER_SEC)
+
+static directory_attempt again(const char *sent_to, usec_t patience) {
+    return (directory_attempt){.issued = now_realtime() - 5 * USEC_PER_SEC,
+                               .sent_before = true,
+                               .sent_to = sent_to,
+                               .deadline = now_monotonic() + patience};
+}
+
+static void what_was_sent_to_one_that_is_away_is_not_sent_to_another(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = HINTS};
+    _cleanup_free_ char *name = NULL;
+    directory_attempt attempt;
+    result r;
+
+    start(f, (double_script){.hints = HINTS}, &second);
+    name = strdup(double_name(f->first));
+    f->first = double_free(f->first);
+
+    attempt = again(name, LONG_ENOUGH);
+    r = reset_as(f, &attempt);
+    assert_outcome(&r, OUTCOME_OUTCOME_UNKNOWN);
+    assert_string_equal(r.controller, name);
+    assert_non_null(strstr(r.detail, name));
+    assert_int_equal(double_get_count(f->second).resets, 0);
+
+    /* One that is not the domain's any more will never say anything. */
+    attempt = again("dc9.corp.example", LONG_ENOUGH);
+    r = reset_as(f, &attempt);
+    assert_outcome(&r, OUTCOME_OUTCOME_UNKNOWN);
+    assert_int_equal(double_get_count(f->second).resets, 0);
+
+    /* The one that has not done it may say so. */
+    attempt = again(double_name(f->second), 6 * PATIENCE);
+    r = reset_as(f, &attempt);
+    assert_outcome(&r, OUTCOME_INVALID);
+    assert_int_equal(double_get_count(f->second).resets, 1);
+}
+
+static void where_it_is_not_known_whom_it_was_sent_to_all_must_say_that_it_was_not_done(
+    void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = HINTS};
+    directory_attempt attempt;
+    result r;
+
+    start(f, (double_script){.hints = HINTS}, &second);
+    attempt = again(NULL, 6 * PATIENCE);
+    r = reset_as(f, &attempt);
+    assert_outcome(&r, OUTCOME_INVALID);
+    assert_false(r.reply.already_set);
+    assert_int_equal(double_get_count(f->first).resets, 1);
+
+    f->first = double_free(f->first);
+    attempt = again(NULL, LONG_ENOUGH);
+    r = reset_as(f, &attempt);
+    assert_outcome(&r, OUTCOME_OUTCOME_UNKNOWN);
+    assert_int_equal(double_get_count(f->second).resets, 0);
+}
+
+static char *filetime_text(usec_t t) {
+    char *text;
+
+    assert_true(asprintf(&text, "%llu",
+                         ((unsigned long long) t / USEC_PER_SEC + 11644473600ULL) * 10000000ULL) >
+                0);
+    return text;
+}
+
+static void another_controller_with_another_password_says_nothing_and_is_tried_once(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = HINTS};
+    _cleanup_free_ char *name = NULL, *lately = NULL;
+    directory_attempt attempt;
+    double_count before;
+    result r;
+
+    start(f, (double_script){.hints = HINTS}, &second);
+    name = strdup(double_name(f->first));
+    f->first = double_free(f->first);
+    lately = filetime_text(now_realtime() - 30 * USEC_PER_SEC);
+    before = double_get_count(f->second);
+    double_get_script(f->second)->password_last_set = lately;
+    double_get_script(f->second)->bind =
+        (double_answer){.result = 49, .text = REFUSED "52e, v4563"};
+
+    attempt = again(name, LONG_ENOUGH);
+    r = reset_as(f, &attempt);
+    assert_outcome(&r, OUTCOME_OUTCOME_UNKNOWN);
+    assert_int_equal(double_get_count(f->second).binds, before.binds + 1);
+    assert_int_equal(double_get_count(f->second).resets, 0);
+}
+
+static void what_another_controller_has_heard_of_was_done(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = HINTS};
+    _cleanup_free_ char *name = NULL, *lately = NULL;
+    directory_attempt attempt;
+    result r;
+
+    start(f, (double_script){.hints = HINTS}, &second);
+    name = strdup(double_name(f->first));
+    f->first = double_free(f->first);
+    lately = filetime_text(now_realtime());
+    double_get_script(f->second)->password_last_set = lately;
+
+    attempt = again(name, 6 * PATIENCE);
+    r = reset_as(f, &attempt);
+    assert_outcome(&r, OUTCOME_INVALID);
+    assert_true(r.reply.already_set);
+    assert_string_equal(r.controller, double_name(f->second));
+    assert_int_equal(double_get_count(f->second).resets, 0);
+}
+
+/* ---- Before it is sent ----------------------------------------------------------------------- */
+
+typedef struct sender {
+    result result; /* first, since the call's userdata is for both */
+    fixture *f;
+    directory_call *call;
+    char names[4][64];
+    size_t n;
+} sender;
+
+static void on_sending(const char *controller, void *userdata) {
+    sender *s = userdata;
+
+    assert_true(s->n < ELEMENTSOF(s->names));
+    (void) snprintf(s->names[s->n++], sizeof(s->names[0]), "%s", controller);
+}
+
+static void begin_told(sender *s, directory_account *account, const secret *password,
+                       usec_t patience) {
+    directory_attempt attempt = {.deadline = now_monotonic() + patience, .on_sending = on_sending};
+
+    assert_int_equal(
+        directory_reset(s->f->directory, account, password, 0, &attempt, on_done, s, &s->call), 0);
+    while (s->n == 0)
+        assert_true(sd_event_run(s->f->event, UINT64_MAX) >= 0);
+    assert_int_equal(double_get_count(s->f->first).resets, 0);
+}
+
+static void where_it_goes_is_told_before_it_leaves(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = HINTS};
+    _cleanup_(secret_freep) secret *password = NULL;
+    sender refused = {.f = f}, late = {.f = f}, busy = {.f = f};
+    result found;
+
+    start(f, (double_script){.hints = HINTS, .reset = {.result = LDAP_BUSY}}, &second);
+    found = locate(f);
+    assert_int_equal(secret_new("Correct-Horse-4711", 18, &password), 0);
+
+    /* Whoever was told says no. */
+    begin_told(&refused, found.account, password, PATIENCE);
+    directory_call_go_on(refused.call, OUTCOME_LEDGER_UNAVAILABLE, "the disk is full");
+    run_until(f, &refused.result.done, PATIENCE);
+    assert_outcome(&refused.result, OUTCOME_LEDGER_UNAVAILABLE);
+    assert_string_equal(refused.result.detail, "the disk is full");
+    assert_false(refused.result.reply.sent);
+
+    /* Or nothing, until it is too late. */
+    begin_told(&late, found.account, password, USEC_PER_SEC);
+    run_until(f, &late.result.done, 2 * USEC_PER_SEC);
+    assert_false(late.result.done);
+    directory_call_go_on(late.call, OUTCOME_INVALID, NULL);
+    run_until(f, &late.result.done, PATIENCE);
+    assert_outcome(&late.result, OUTCOME_AD_NOT_REACHABLE);
+    assert_int_equal(double_get_count(f->first).resets, 0);
+
+    /* The first one is busy, and has done nothing. */
+    begin_told(&busy, found.account, password, 6 * PATIENCE);
+    directory_call_go_on(busy.call, OUTCOME_INVALID, NULL);
+    while (busy.n < 2)
+        assert_true(sd_event_run(f->event, UINT64_MAX) >= 0);
+    assert_string_equal(busy.names[0], double_name(f->first));
+    assert_string_equal(busy.names[1], double_name(f->second));
+    assert_int_equal(double_get_count(f->second).resets, 0);
+    directory_call_go_on(busy.call, OUTCOME_INVALID, NULL);
+    run_until(f, &busy.result.done, 6 * PATIENCE);
+    assert_outcome(&busy.result, OUTCOME_INVALID);
+    assert_string_equal(busy.result.controller, double_name(f->second));
+    directory_account_free(found.account);
+}
+
 /* ---- Controllers that are of no use ---------------------------------------------------------- */
 
 static void a_read_only_controller_is_not_used(void **state) {
@@ -721,6 +925,11 @@ int main(void) {
         TEST(without_hints_a_reset_is_refused_preferred_or_not_asked_for),
         TEST(that_hints_are_missing_is_known_before),
         TEST(hints_are_sent_as_critical_unless_switched_off),
+        TEST(what_was_sent_to_one_that_is_away_is_not_sent_to_another),
+        TEST(where_it_is_not_known_whom_it_was_sent_to_all_must_say_that_it_was_not_done),
+        TEST(another_controller_with_another_password_says_nothing_and_is_tried_once),
+        TEST(what_another_controller_has_heard_of_was_done),
+        TEST(where_it_goes_is_told_before_it_leaves),
         TEST(a_read_only_controller_is_not_used),
         TEST(a_controller_that_is_not_in_step_yet_is_not_used),
         TEST(a_refused_account_is_tried_once_however_many_controllers_there_are),

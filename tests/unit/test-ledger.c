@@ -59,6 +59,7 @@ typedef struct told {
     ledger_state state;
     int status;
     char body[64];
+    char controller[64];
     char why[256];
     unsigned syncs; /* that there had been when it was told */
 } told;
@@ -68,6 +69,8 @@ static void on_told(const ledger_entry *entry, void *userdata) {
 
     *t = (told){.r = entry->r, .state = entry->state, .status = entry->status, .syncs = syncs};
     (void) snprintf(t->body, sizeof(t->body), "%s", entry->body ? entry->body : "");
+    (void) snprintf(t->controller, sizeof(t->controller), "%s",
+                    entry->controller ? entry->controller : "");
     (void) snprintf(t->why, sizeof(t->why), "%s", entry->r < 0 ? entry->why : "");
     outstanding--;
 }
@@ -120,6 +123,7 @@ static ledger *open_ledger(const char *file) {
 typedef enum step { BEGIN, MARK_SENT, FINISH, FINISH_FOR_NOW } step;
 
 static const char answer[] = "{\"id\":1}";
+static const char *sent_to = "dc1.corp.example:636";
 
 static void start(ledger *l, step what, const request *q, usec_t now, told *t) {
     int r = -EINVAL;
@@ -129,7 +133,7 @@ static void start(ledger *l, step what, const request *q, usec_t now, told *t) {
         r = ledger_begin(l, q, now, on_told, t);
         break;
     case MARK_SENT:
-        r = ledger_mark_sent(l, q->id, on_told, t);
+        r = ledger_mark_sent(l, q->id, sent_to, on_told, t);
         break;
     case FINISH:
         r = ledger_finish(l, q->id, true, 200, answer, on_told, t);
@@ -202,6 +206,27 @@ static void a_request_is_new_once_and_its_answer_comes_again(void **state) {
     assert_int_equal(t.state, LEDGER_DONE);
     assert_int_equal(t.status, 200);
     assert_string_equal(t.body, answer);
+}
+
+static void where_it_was_sent_to_is_known_again(void **state) {
+    const request q = some_request("request-14");
+    told t;
+
+    (void) state;
+
+    assert_int_equal(run("p", BEGIN, &q, 0).state, LEDGER_NEW);
+    assert_int_equal(run("p", MARK_SENT, &q, 0).r, 0);
+    t = run("p", BEGIN, &q, 0);
+    assert_int_equal(t.state, LEDGER_SENT);
+    assert_string_equal(t.controller, "dc1.corp.example:636");
+
+    /* That one has not done it, and it goes to another. */
+    sent_to = "dc2.corp.example:636";
+    assert_int_equal(run("p", MARK_SENT, &q, 0).r, 0);
+    sent_to = "dc1.corp.example:636";
+    t = run("p", BEGIN, &q, 0);
+    assert_int_equal(t.state, LEDGER_SENT);
+    assert_string_equal(t.controller, "dc2.corp.example:636");
 }
 
 static void other_content_under_the_same_id_is_a_conflict(void **state) {
@@ -582,6 +607,30 @@ static void what_a_file_that_is_gone_may_have_held_is_not_new(void **state) {
     assert_null(ledger_free(l));
 }
 
+/* As they were before it was recorded where something was sent to. */
+static void an_older_file_is_brought_up_to_date(void **state) {
+    static const char old_form[] =
+        "CREATE TABLE request (id TEXT PRIMARY KEY, fingerprint BLOB NOT NULL,"
+        "    state TEXT NOT NULL CHECK (state IN ('received', 'sent', 'done')),"
+        "    status INTEGER, body TEXT, keep_until INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE ledger (host TEXT NOT NULL, since INTEGER NOT NULL) STRICT;"
+        "INSERT INTO ledger VALUES ('', 0);"
+        "INSERT INTO request VALUES ('request-15',"
+        "    x'0102030000000000000000000000000000000000000000000000000000000000', 'sent', NULL, NULL,"
+        "    9000000000000000)";
+    const request q = some_request("request-15");
+    told t;
+
+    (void) state;
+
+    meddle("old", old_form);
+    t = run("old", BEGIN, &q, 0);
+    assert_int_equal(t.state, LEDGER_SENT);
+    assert_string_equal(t.controller, "");
+    assert_int_equal(run("old", MARK_SENT, &q, 0).r, 0);
+    assert_string_equal(run("old", BEGIN, &q, 0).controller, sent_to);
+}
+
 static void an_entry_that_says_nonsense_may_have_been_sent(void **state) {
     static const char *const nonsense[] = {
         "UPDATE request SET status = 77",
@@ -695,6 +744,7 @@ static void health_is_told_at_once_and_on_change(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_is_new_once_and_its_answer_comes_again),
+        cmocka_unit_test(where_it_was_sent_to_is_known_again),
         cmocka_unit_test(other_content_under_the_same_id_is_a_conflict),
         cmocka_unit_test(an_answer_that_may_change_is_not_kept),
         cmocka_unit_test(an_entry_lives_a_day_longer_than_its_request),
@@ -709,6 +759,7 @@ int main(void) {
         cmocka_unit_test(a_full_ledger_takes_nothing_new_until_it_empties_and_health_says_so),
         cmocka_unit_test(a_damaged_file_is_set_aside_and_a_new_one_begun),
         cmocka_unit_test(what_a_file_that_is_gone_may_have_held_is_not_new),
+        cmocka_unit_test(an_older_file_is_brought_up_to_date),
         cmocka_unit_test(an_entry_that_says_nonsense_may_have_been_sent),
         cmocka_unit_test(damage_while_it_runs_refuses_what_was_lost_with_it),
         cmocka_unit_test(another_host_s_ledger_is_refused),
