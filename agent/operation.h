@@ -6,6 +6,10 @@
  *   opened → token verified → seen before? → initiator authorised → account located → target
  * authorised → about to send, recorded → one modify → outcome recorded → answered, logged, counted
  *
+ * An answer is recorded before it leaves. Where the disk does not take it any more, it leaves all
+ * the same, and 35063 is logged: the ledger still says that the modify was sent, or that nothing
+ * was, so a repetition is told what the directory says, and nothing is done twice.
+ *
  * Every request given to operations_begin() is answered, 45 s after it came at the latest. Logs for
  * each request, repeated ones too, one entry that has WRITEBACK_OUTCOME and tells all of it: who,
  * what, on whom, by which relay, on which controller, how it ended and after how long. For what

@@ -3,6 +3,7 @@
 
 #include "agent/operation_steps.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "agent/answer.h"
@@ -45,32 +46,51 @@ void operation_deliver(operation *op) {
         operation_free(op);
 }
 
+/* What is not final needs no record: until there is one the entry says less, and a repetition looks
+ * again. */
+static void tell_not_recorded(const operation *op, const char *why) {
+    char status[16];
+
+    if (!op->is_final)
+        return;
+
+    (void) snprintf(status, sizeof(status), "%d", op->status);
+    log_event(OUTCOME_ANSWER_NOT_RECORDED, {"WRITEBACK_REQUEST_ID", op->request.id},
+              {"WRITEBACK_OPERATION", request_operation_name(op->request.operation)},
+              {"WRITEBACK_STATUS", status}, {"WRITEBACK_REASON", why});
+}
+
 static void on_finish_recorded(const ledger_entry *entry, void *userdata) {
     operation *op = userdata;
 
     op->waiting_for_ledger = false;
     if (entry->r < 0)
-        log_event(OUTCOME_LEDGER_UNAVAILABLE, {"WRITEBACK_REQUEST_ID", op->request.id},
-                  {"WRITEBACK_REASON", entry->why});
+        tell_not_recorded(op, entry->why);
     operation_deliver(op);
 }
 
-/* The answer is known. What was recorded is recorded to its end before the answer leaves; a request
- * whose outcome is unknown stays "sent", so that a repetition is told the same. */
+/* The answer is known. What was recorded is recorded to its end before the answer leaves, or it is
+ * told that this cannot be; a request whose outcome is unknown stays "sent", so that a repetition
+ * is told the same. */
 void operation_finish(operation *op, outcome o, char *body) {
     const outcome_info *info = outcome_get(o);
-    bool is_final = !info->retryable;
 
+    op->is_final = !info->retryable;
     op->status = info->http;
     op->body = body;
     health_count_request(op->set->context.health, request_operation_name(op->request.operation), o,
                          now_monotonic() - op->began);
 
-    if (op->recorded && o != OUTCOME_OUTCOME_UNKNOWN && body &&
-        ledger_finish(op->set->context.ledger, op->request.id, is_final, op->status, body,
-                      on_finish_recorded, op) >= 0) {
-        op->waiting_for_ledger = true;
-        return;
+    if (op->recorded && o != OUTCOME_OUTCOME_UNKNOWN) {
+        int r = body ? ledger_finish(op->set->context.ledger, op->request.id, op->is_final,
+                                     op->status, body, on_finish_recorded, op)
+                     : -ENOMEM;
+
+        op->waiting_for_ledger = r >= 0;
+        if (r >= 0)
+            return;
+        tell_not_recorded(op,
+                          r == -EBUSY ? "too many requests wait for the disk" : "out of memory");
     }
     operation_deliver(op);
 }

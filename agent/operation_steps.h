@@ -43,6 +43,7 @@ struct operation {
     usec_t retry_after; /* of OUTCOME_TOO_MANY_REQUESTS */
 
     /* The end. */
+    bool is_final; /* a repetition is to be told the same */
     int status;
     char *body;
 };

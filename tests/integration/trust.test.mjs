@@ -241,6 +241,37 @@ test('a full disk: refused before anything is done, and well again when there is
   }
 });
 
+test('what was done and cannot be recorded any more is told as done, and so is that it is not recorded', async () => {
+  const proxy = await new LdapProxy(env.WRITEBACK_LAB_DC, 636).listen(1636);
+  mountSmallDisk();
+  try {
+    configure({}, (text) => text.replace(/^Controllers=.*$/m, `Controllers=${env.WRITEBACK_LAB_DC}:1636`));
+    await agent.start().ready();
+
+    // The agent finds out by this proxy what was done, so the disk is full before it knows.
+    const full = proxy.lose('answered').then(fillDisk);
+    const [answer] = await Promise.all([reset('heidi'), full]);
+    assert.equal(answer.status, 200, JSON.stringify(answer.json));
+    assert.deepEqual(answer.json.warnings, ['answerLost']);
+    assert.equal(bind('heidi', answer.payload.newPassword), 'yes');
+    const told = of(answer);
+    assert.match(told.find(({ event }) => event === 35063).text, /was answered with 200, and that could not be recorded/);
+    assert.ok(!told.some(({ event }) => event === 35012), 'it was not refused');
+
+    // Asked again it is told what the directory says.
+    const set = look('heidi', 'pwdLastSet').pwdLastSet;
+    unlinkSync(`${STATE}/filler`);
+    const again = await client.send(await client.seal(answer.payload));
+    assert.equal(again.status, 200, JSON.stringify(again.json));
+    assert.deepEqual(again.json.warnings, ['passwordAlreadySet']);
+    assert.equal(look('heidi', 'pwdLastSet').pwdLastSet, set);
+  } finally {
+    if (agent.isRunning) await agent.stop();
+    spawnSync('umount', [STATE]);
+    proxy.close();
+  }
+});
+
 test('a damaged ledger is set aside, and the agent goes on', async () => {
   await startWith({});
   assert.equal(await agent.stop(), 0);
