@@ -3,6 +3,7 @@
 
 #include "agent/operation_steps.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "agent/base/clock.h"
@@ -18,6 +19,7 @@ static void repeat(operation *op, const ledger_entry *entry) {
 
 static void on_begun(const ledger_entry *entry, void *userdata) {
     operation *op = userdata;
+    int r;
 
     if (operation_is_over(op))
         return;
@@ -25,8 +27,16 @@ static void on_begun(const ledger_entry *entry, void *userdata) {
         operation_refuse(op, OUTCOME_LEDGER_UNAVAILABLE, entry->why);
         return;
     }
-    if (entry->state == LEDGER_CONFLICT ||
-        !password_memory_agrees(op->set->passwords, &op->request)) {
+
+    /* What is another request leaves nothing behind. */
+    r = entry->state == LEDGER_CONFLICT ? -EBADMSG
+                                        : password_memory_compare(op->set->passwords, &op->request);
+    if (r == -ENOMEM) {
+        operation_refuse(op, OUTCOME_LEDGER_UNAVAILABLE,
+                         "the memory for secrets is used up by other requests");
+        return;
+    }
+    if (r < 0) {
         operation_refuse(op, OUTCOME_REQUEST_CONFLICT,
                          "the same id came with other content; use a new id for a new request");
         return;

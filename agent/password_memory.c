@@ -6,23 +6,30 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+#include <stdint.h>
 #include <string.h>
 
 #define KEY_SIZE 32
 #define FINGERPRINT_SIZE 32
 #define ID_SIZE 65
-/* Far more than one agent sets in a request's life of ten minutes. */
-#define ENTRIES 4096
+/* 3000 a minute, for a request's life of ten minutes, and the minute that clocks may differ by at
+ * each end. */
+#define ENTRIES ((size_t) 3000 * 12)
+
+#define CHAINS 8192
 
 typedef struct entry {
+    struct entry *next; /* of the same chain */
     char id[ID_SIZE];
     unsigned char fingerprint[FINGERPRINT_SIZE];
 } entry;
 
+/* Without the key the entries tell nothing. */
 struct password_memory {
     secret *key;
     entry entries[ENTRIES]; /* a ring */
     size_t next;
+    entry *chains[CHAINS];
 };
 
 int password_memory_new(password_memory **ret) {
@@ -31,7 +38,7 @@ int password_memory_new(password_memory **ret) {
 
     assert(ret);
 
-    m = secret_calloc(1, sizeof(password_memory));
+    m = calloc(1, sizeof(password_memory));
     if (!m)
         return -ENOMEM;
 
@@ -50,16 +57,44 @@ password_memory *password_memory_free(password_memory *m) {
         return NULL;
 
     (void) secret_free(m->key);
-    secret_mfree(m);
+    free(m);
     return NULL;
 }
 
-static entry *find(password_memory *m, const char *id) {
-    for (size_t i = 0; i < ENTRIES; i++)
-        if (strcmp(m->entries[i].id, id) == 0)
-            return &m->entries[i];
+/* FNV-1a. */
+static entry **chain_of(password_memory *m, const char *id) {
+    uint32_t hash = 2166136261U;
 
-    return NULL;
+    for (; *id; id++)
+        hash = (hash ^ (unsigned char) *id) * 16777619U;
+    return &m->chains[hash % CHAINS];
+}
+
+static entry *find(password_memory *m, const char *id) {
+    entry *e = *chain_of(m, id);
+
+    while (e && strcmp(e->id, id) != 0)
+        e = e->next;
+    return e;
+}
+
+/* In place of the oldest. */
+static entry *add(password_memory *m, const char *id) {
+    entry *e = &m->entries[m->next++ % ENTRIES], **p;
+
+    if (*e->id) {
+        p = chain_of(m, e->id);
+        while (*p != e)
+            p = &(*p)->next;
+        *p = e->next;
+    }
+
+    *e = (entry){};
+    (void) strncpy(e->id, id, ID_SIZE - 1);
+    p = chain_of(m, e->id);
+    e->next = *p;
+    *p = e;
+    return e;
 }
 
 static size_t size_of(const secret *s) {
@@ -87,7 +122,7 @@ static bool fingerprint(const password_memory *m, const request *q,
                 secret_size(both), ret, NULL) != NULL;
 }
 
-bool password_memory_agrees(password_memory *m, const request *q) {
+int password_memory_compare(password_memory *m, const request *q) {
     unsigned char now[FINGERPRINT_SIZE];
     entry *e;
 
@@ -95,14 +130,13 @@ bool password_memory_agrees(password_memory *m, const request *q) {
     assert(q);
 
     if (!fingerprint(m, q, now))
-        return false;
+        return -ENOMEM;
 
     e = find(m, q->id);
     if (e)
-        return CRYPTO_memcmp(e->fingerprint, now, FINGERPRINT_SIZE) == 0;
+        return CRYPTO_memcmp(e->fingerprint, now, FINGERPRINT_SIZE) == 0 ? 0 : -EBADMSG;
 
-    e = &m->entries[m->next++ % ENTRIES];
-    (void) strncpy(e->id, q->id, ID_SIZE - 1);
+    e = add(m, q->id);
     memcpy(e->fingerprint, now, FINGERPRINT_SIZE);
-    return true;
+    return 0;
 }
