@@ -103,6 +103,16 @@ usec_t rate_take(rate r, usec_t *bucket, usec_t now) {
     return wait;
 }
 
+usec_t rate_convert(rate from, rate to, usec_t bucket, usec_t now) {
+    usec_t taken;
+
+    if (from.count == 0 || to.count == 0 || bucket <= now)
+        return 0;
+
+    taken = (bucket - now + interval_of(from) - 1) / interval_of(from);
+    return now + (taken < to.count ? taken : to.count) * interval_of(to);
+}
+
 /* ---- All of them ----------------------------------------------------------------------------- */
 
 int limits_new(rate requests, rate accounts, limits **ret) {
@@ -122,6 +132,23 @@ int limits_new(rate requests, rate accounts, limits **ret) {
 limits *limits_free(limits *l) {
     free(l);
     return NULL;
+}
+
+static bool same_rate(rate a, rate b) {
+    return a.count == b.count && a.period == b.period;
+}
+
+void limits_set_rates(limits *l, rate requests, rate accounts, usec_t now) {
+    assert(l);
+
+    if (!same_rate(l->request_rate, requests))
+        l->requests = rate_convert(l->request_rate, requests, l->requests, now);
+    if (!same_rate(l->account_rate, accounts))
+        for (size_t i = 0; i < ACCOUNTS; i++)
+            l->accounts[i].bucket =
+                rate_convert(l->account_rate, accounts, l->accounts[i].bucket, now);
+    l->request_rate = requests;
+    l->account_rate = accounts;
 }
 
 usec_t limits_take_request(limits *l, usec_t now) {

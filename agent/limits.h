@@ -24,12 +24,19 @@ usec_t rate_wait(rate r, usec_t bucket, usec_t now);
 /* The same, and takes it where it may be taken at once. */
 usec_t rate_take(rate r, usec_t *bucket, usec_t now);
 
+/* The bucket of one rate as one of another. */
+usec_t rate_convert(rate from, rate to, usec_t bucket, usec_t now);
+
 typedef struct limits limits;
 
 /* requests   of all kinds together
  * accounts   that change one account */
 int limits_new(rate requests, rate accounts, limits **ret);
 limits *limits_free(limits *l);
+
+/* Other rates from now on. What was taken lately counts on: as much of it as the new rate allows at
+ * once, and for as long as that takes at the new rate. */
+void limits_set_rates(limits *l, rate requests, rate accounts, usec_t now);
 
 /* How long to wait; 0: go on, it is counted. `now` is CLOCK_MONOTONIC. */
 usec_t limits_take_request(limits *l, usec_t now);

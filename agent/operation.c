@@ -12,8 +12,7 @@
 
 int operations_new(const operations_context *context, operations_idle_fn on_idle, void *userdata,
                    operations **ret) {
-    _cleanup_(operations_freep) operations *o = NULL;
-    int r;
+    operations *o;
 
     assert(context);
     assert(ret);
@@ -23,13 +22,7 @@ int operations_new(const operations_context *context, operations_idle_fn on_idle
         return -ENOMEM;
 
     *o = (operations){.context = *context, .on_idle = on_idle, .userdata = userdata};
-    r = password_memory_new(&o->passwords);
-    if (r >= 0)
-        r = limits_new(context->config->request_rate, context->config->account_rate, &o->limits);
-    if (r < 0)
-        return r;
-
-    *ret = TAKE_PTR(o);
+    *ret = o;
     return 0;
 }
 
@@ -40,8 +33,6 @@ operations *operations_free(operations *o) {
     o->freeing = true;
     while (o->first)
         operation_free(o->first);
-    (void) password_memory_free(o->passwords);
-    (void) limits_free(o->limits);
     free(o);
     return NULL;
 }

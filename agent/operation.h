@@ -18,6 +18,8 @@
 #include "agent/config.h"
 #include "agent/ledger.h"
 #include "agent/licence.h"
+#include "agent/limits.h"
+#include "agent/password_memory.h"
 #include "health/health.h"
 #include "ldap/directory.h"
 #include "relay/relay.h"
@@ -34,6 +36,8 @@ typedef struct operations_context {
     directory *const *directories;
     ledger *ledger;
     health *health;
+    password_memory *passwords;
+    limits *limits;
 } operations_context;
 
 /* Called when the last operation under way has been answered. */

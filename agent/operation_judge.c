@@ -62,7 +62,7 @@ static void answer_check(operation *op) {
 
 /* A check only asks whether it would be too often. */
 static usec_t count_account(operation *op, const char *guid) {
-    limits *l = op->set->limits;
+    limits *l = op->set->context.limits;
 
     return op->request.operation == OPERATION_CHECK ? limits_wait_account(l, guid, now_monotonic())
                                                     : limits_take_account(l, guid, now_monotonic());

@@ -29,8 +29,9 @@ static void on_begun(const ledger_entry *entry, void *userdata) {
     }
 
     /* What is another request leaves nothing behind. */
-    r = entry->state == LEDGER_CONFLICT ? -EBADMSG
-                                        : password_memory_compare(op->set->passwords, &op->request);
+    r = entry->state == LEDGER_CONFLICT
+            ? -EBADMSG
+            : password_memory_compare(op->set->context.passwords, &op->request);
     if (r == -ENOMEM) {
         operation_refuse(op, OUTCOME_LEDGER_UNAVAILABLE,
                          "the memory for secrets is used up by other requests");
@@ -83,7 +84,7 @@ static bool join_leader(operation *op) {
 }
 
 void operation_recall(operation *op) {
-    usec_t wait = limits_take_request(op->set->limits, now_monotonic());
+    usec_t wait = limits_take_request(op->set->context.limits, now_monotonic());
 
     if (wait > 0) {
         operation_end_for_rate(op, "there are too many requests (RequestRate=)", wait);

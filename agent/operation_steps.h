@@ -8,7 +8,6 @@
 
 #include "agent/authorise.h"
 #include "agent/operation.h"
-#include "agent/password_memory.h"
 
 typedef struct operation operation;
 
@@ -52,8 +51,6 @@ struct operations {
     operations_context context;
     operations_idle_fn on_idle;
     void *userdata;
-    password_memory *passwords;
-    limits *limits;
     licence licence;
     operation *first;
     size_t n;

@@ -89,6 +89,8 @@ service *service_free(service *s) {
         log_event(OUTCOME_SERVICE_STOPPED, {"WRITEBACK_AGENT", s->rooms.config->agent_id});
     service_tear_down(s, &s->rooms);
     service_tear_down(s, &s->next);
+    (void) password_memory_free(s->passwords);
+    (void) limits_free(s->limits);
     (void) clock_watch_free(s->clock_watch);
     (void) health_free(s->health);
     (void) curl_glue_free(s->glue);

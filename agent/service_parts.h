@@ -54,6 +54,8 @@ struct service {
     curl_glue *glue;
     health *health;
     clock_watch *clock_watch;
+    password_memory *passwords; /* these two outlive a reload, for what they promise does */
+    limits *limits;
     rooms rooms;
     service_wish wish;
     rooms next;          /* of a reload, with what service_open_state() opens */

@@ -157,7 +157,21 @@ static int open_issuers(service *s, rooms *r) {
     return error;
 }
 
+/* They count from the start on; a reload only changes the rates. */
+static int set_counters(service *s, const config *c) {
+    int error = s->passwords ? 0 : password_memory_new(&s->passwords);
+
+    if (error < 0)
+        return error;
+    if (!s->limits)
+        return limits_new(c->request_rate, c->account_rate, &s->limits);
+
+    limits_set_rates(s->limits, c->request_rate, c->account_rate, now_monotonic());
+    return 0;
+}
+
 static int open_operations(service *s, rooms *r) {
+    int error = set_counters(s, r->config);
     const operations_context context = {
         .event = s->event,
         .config = r->config,
@@ -167,9 +181,11 @@ static int open_operations(service *s, rooms *r) {
         .directories = r->directories,
         .ledger = r->ledger,
         .health = s->health,
+        .passwords = s->passwords,
+        .limits = s->limits,
     };
 
-    return operations_new(&context, service_on_idle, s, &r->operations);
+    return error < 0 ? error : operations_new(&context, service_on_idle, s, &r->operations);
 }
 
 static int open_graph(service *s, rooms *r) {

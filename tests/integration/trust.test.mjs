@@ -95,6 +95,24 @@ test('an account that is acted on too often is left alone until the time told', 
   assert.equal((await check(upn('paul'))).allowed, true);
 });
 
+test('a reload forgets neither how often an account was acted on nor which password an id came with', async () => {
+  await startWith({ 'Authorization': ['AccountRate=2/10min'] });
+  const first = await reset('bob');
+  assert.equal(first.status, 200);
+
+  const connections = () => entries().filter(({ event }) => event === 31019).length;
+  const before = connections();
+  agent.reload();
+  for (const end = Date.now() + 30_000; connections() === before && Date.now() < end; await sleep(20));
+  await agent.ready();
+
+  const payload = { ...first.payload, newPassword: `Ab1!${randomUUID()}` };
+  assertProblem(await client.send(await client.seal(payload)), 409, 'RequestConflict');
+  assert.deepEqual((await client.send(await client.seal(first.payload))).json, first.json);
+  assertProblem(await reset('bob', 'x'), 422, 'ADPasswordPolicyError');
+  assertProblem(await reset('bob', 'x'), 429, 'TooManyRequests');
+});
+
 test('there may not be more requests than the agent is configured for', async () => {
   await startWith({ 'Authorization': ['RequestRate=2/10s'] });
   for (let i = 0; i < 2; i++) assert.equal((await check(upn('alice'))).allowed, true);

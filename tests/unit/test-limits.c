@@ -106,6 +106,36 @@ static void one_limit_is_everybody_s(void **state) {
     assert_int_equal(limits_take_request(l, START), 20 * USEC_PER_SEC);
 }
 
+static void what_was_taken_counts_on_at_another_rate(void **state) {
+    static const rate ten_an_hour = {10, USEC_PER_HOUR}, two_a_minute = {2, USEC_PER_MINUTE};
+    _cleanup_(limits_freep) limits *l = NULL;
+
+    (void) state;
+
+    assert_int_equal(limits_new(no_limit, three_a_minute, &l), 0);
+    assert_int_equal(limits_take_account(l, "alice", START), 0);
+    assert_int_equal(limits_take_account(l, "alice", START), 0);
+
+    /* Unchanged. */
+    limits_set_rates(l, no_limit, three_a_minute, START);
+    assert_int_equal(limits_take_account(l, "alice", START), 0);
+    assert_int_equal(limits_take_account(l, "alice", START), 20 * USEC_PER_SEC);
+
+    /* Three of ten are taken. */
+    limits_set_rates(l, no_limit, ten_an_hour, START);
+    for (unsigned i = 3; i < 10; i++)
+        assert_int_equal(limits_take_account(l, "alice", START), 0);
+    assert_int_equal(limits_take_account(l, "alice", START), 6 * USEC_PER_MINUTE);
+
+    /* More than ever may be are not, so nobody waits for hours that nobody asked for. */
+    limits_set_rates(l, no_limit, two_a_minute, START);
+    assert_int_equal(limits_take_account(l, "alice", START), 30 * USEC_PER_SEC);
+    assert_int_equal(limits_take_account(l, "bob", START), 0);
+
+    limits_set_rates(l, no_limit, no_limit, START);
+    assert_int_equal(limits_take_account(l, "alice", START), 0);
+}
+
 /* However many other accounts are acted on, one that is over its limit stays so. */
 static void a_crowd_does_not_make_an_account_forgotten(void **state) {
     _cleanup_(limits_freep) limits *l = NULL;
@@ -159,6 +189,7 @@ int main(void) {
         cmocka_unit_test(without_a_limit_nothing_waits),
         cmocka_unit_test(each_account_has_its_own_limit),
         cmocka_unit_test(one_limit_is_everybody_s),
+        cmocka_unit_test(what_was_taken_counts_on_at_another_rate),
         cmocka_unit_test(a_crowd_does_not_make_an_account_forgotten),
         cmocka_unit_test(rates_are_read_as_they_are_written),
     };
