@@ -6,6 +6,9 @@
  *   opened → token verified → seen before? → initiator authorised → account located → target
  * authorised → about to send, recorded → one modify → outcome recorded → answered, logged, counted
  *
+ * The account is looked for in all domains side by side (account_search.h), and nothing is sent to
+ * the directory in the last seconds.
+ *
  * An answer is recorded before it leaves. Where the disk does not take it any more, it leaves all
  * the same, and 35063 is logged: the ledger still says that the modify was sent, or that nothing
  * was, so a repetition is told what the directory says, and nothing is done twice.

@@ -153,6 +153,7 @@ int operation_on_watchdog(sd_event_source *source, uint64_t usec, void *userdata
     }
 
     op->verifying = issuer_call_free(op->verifying);
+    op->searching = account_search_free(op->searching);
     op->asking = directory_call_free(op->asking);
     op->recorded = false;
     operation_refuse(op,

@@ -17,8 +17,7 @@ operation *operation_new(operations *o, relay_request *q) {
                       .origin = q,
                       .began = now_monotonic(),
                       .issuer = o->context.config->n_issuers,
-                      .request = {.operation = OPERATION_INVALID},
-                      .not_found = OUTCOME_INVALID};
+                      .request = {.operation = OPERATION_INVALID}};
     op->deadline = relay_request_came(q) + DEADLINE;
     o->first = op;
     o->n++;
@@ -41,11 +40,11 @@ void operation_free(operation *op) {
     unlink_operation(op);
     (void) sd_event_source_disable_unref(op->watchdog);
     (void) issuer_call_free(op->verifying);
+    (void) account_search_free(op->searching);
     (void) directory_call_free(op->asking);
     (void) directory_account_free(op->account);
     token_claims_done(&op->claims);
     request_done(&op->request);
-    free(op->not_found_why);
     free(op->sent_to);
     free(op->body);
     free(op);

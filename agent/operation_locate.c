@@ -3,74 +3,38 @@
 
 #include "agent/operation_steps.h"
 
-#include <string.h>
-#include <strings.h>
+#include <errno.h>
 
-static void on_located(directory_reply *reply, void *userdata);
+static void on_searched(account_search_result *result, void *userdata) {
+    operation *op = userdata;
 
-/* A SAM account name says in which domain; any other identifier may be in each. */
-static bool may_be_in(const operation *op, size_t index) {
-    const char *domain = directory_domain(op->set->context.directories[index]);
-
-    return !op->request.user_domain || strcasecmp(op->request.user_domain, domain) == 0;
-}
-
-/* All domains have been asked. */
-static void on_all_located(operation *op) {
-    if (op->account)
+    if (result->outcome == OUTCOME_INVALID) {
+        op->account = TAKE_PTR(result->account);
+        op->home = result->home;
+        op->searching = account_search_free(op->searching);
         operation_judge(op);
-    else if (op->not_found == OUTCOME_INVALID)
-        operation_end_unless_allowed(op, OUTCOME_AD_USER_NOT_FOUND,
-                                     "the request names a domain that this agent does not serve",
-                                     false);
-    else
-        operation_end_unless_allowed(op, op->not_found, op->not_found_why, false);
+        return;
+    }
+    operation_end_unless_allowed(op, result->outcome, result->detail, false);
 }
 
 static void locate(operation *op) {
-    const directory_identifier id = {.type = op->request.user_type, .value = op->request.user};
     const operations_context *context = &op->set->context;
+    const account_search_question question = {
+        .directories = context->directories,
+        .n_directories = context->config->n_directories,
+        .id = {.type = op->request.user_type, .value = op->request.user},
+        .domain = op->request.user_domain,
+        .deadline = op->deadline,
+    };
+    int r = account_search_new(context->event, &question, on_searched, op, &op->searching);
 
-    while (op->asked < context->config->n_directories && !may_be_in(op, op->asked))
-        op->asked++;
-    if (op->asked == context->config->n_directories) {
-        on_all_located(op);
-        return;
-    }
-
-    if (directory_locate(context->directories[op->asked], &id, op->deadline, on_located, op,
-                         &op->asking) < 0)
+    if (r == -ENOENT)
+        operation_end_unless_allowed(op, OUTCOME_AD_USER_NOT_FOUND,
+                                     "the request names a domain that this agent does not serve",
+                                     false);
+    else if (r < 0)
         operation_refuse(op, OUTCOME_UNKNOWN_ERROR, "out of memory");
-}
-
-/* Where one domain has not got the account and another could not be asked, the latter is the
- * answer. */
-static void note_not_found(operation *op, const directory_reply *reply) {
-    if (op->not_found != OUTCOME_INVALID && reply->outcome == OUTCOME_AD_USER_NOT_FOUND)
-        return;
-
-    op->not_found = reply->outcome;
-    free(op->not_found_why);
-    op->not_found_why = reply->detail ? strdup(reply->detail) : NULL;
-}
-
-static void on_located(directory_reply *reply, void *userdata) {
-    operation *op = userdata;
-
-    op->asking = NULL;
-    if (reply->outcome == OUTCOME_AD_MULTI_MATCH || (reply->account && op->account)) {
-        operation_end_unless_allowed(op, OUTCOME_AD_MULTI_MATCH, reply->detail, false);
-        return;
-    }
-
-    if (reply->account) {
-        op->account = TAKE_PTR(reply->account);
-        op->home = op->asked;
-    } else {
-        note_not_found(op, reply);
-    }
-    op->asked++;
-    locate(op);
 }
 
 void operation_authorise(operation *op) {

@@ -6,6 +6,7 @@
  *
  *   open → recall → authorise, locate → judge → write → end */
 
+#include "agent/account_search.h"
 #include "agent/authorise.h"
 #include "agent/operation.h"
 
@@ -25,12 +26,10 @@ struct operation {
     size_t issuer; /* index of the token's; as many as there are: not known */
     issuer_call *verifying;
 
-    directory_call *asking; /* the directory */
-    size_t asked;           /* index of the directory that is asked */
+    account_search *searching;
     directory_account *account;
-    size_t home;       /* index of the directory that has the account */
-    outcome not_found; /* worst of what the directories said that have not got it */
-    char *not_found_why;
+    size_t home;            /* index of the directory that has the account */
+    directory_call *asking; /* that directory */
 
     bool keyed;       /* verified: from now on its id counts among those under way */
     bool started;     /* the start event is logged */

@@ -12,6 +12,10 @@
  * names, but requests need not wait for that. */
 #define PATIENCE (2 * USEC_PER_SEC)
 
+/* What is to be left of a call's time for a change to be begun: enough for its answer, as a rule.
+ * One that is sent at the last moment is one whose outcome nobody will be told. */
+#define TIME_FOR_CHANGE (3 * USEC_PER_SEC)
+
 void call_begin(directory_call *call) {
     (void) sd_event_source_set_enabled(call->step, SD_EVENT_ONESHOT);
 }
@@ -149,6 +153,21 @@ static void give_up(directory_call *call) {
     finish(call);
 }
 
+/* It ends before anything is sent. */
+static bool is_too_late(const directory_call *call) {
+    return call->class->changes && now_monotonic() + TIME_FOR_CHANGE > call->ends_at;
+}
+
+static void give_up_for_time(directory_call *call) {
+    _cleanup_free_ char *before = TAKE_PTR(call->detail);
+
+    call_fail(
+        call, OUTCOME_AD_NOT_REACHABLE,
+        text_format("too little of the request's time was left to change anything, so nothing was "
+                    "sent%s%s",
+                    before ? "; before: " : "", before ? before : ""));
+}
+
 static int on_step(sd_event_source *source, void *userdata) {
     directory_call *call = userdata;
     controller *c;
@@ -162,6 +181,11 @@ static int on_step(sd_event_source *source, void *userdata) {
     }
 
     call->waiting = false;
+    if (is_too_late(call)) {
+        give_up_for_time(call);
+        return 0;
+    }
+
     c = pick(call, &wait);
     if (!c && !wait) {
         domain_wake(&call->directory->domain);
@@ -218,6 +242,7 @@ int call_new(directory *d, const call_class *class, usec_t deadline, directory_d
     call->directory = d;
     call->fn = fn;
     call->userdata = userdata;
+    call->ends_at = deadline;
     call->reply.ldap_result = -1;
     call_expect(call, OUTCOME_AD_NOT_REACHABLE, strdup("no controller answered in time"));
 

@@ -2,7 +2,8 @@
 #pragma once
 
 /* What all calls have in common: a controller that can be asked, the next one where it fails before
- * anything was changed, a deadline, and one end.
+ * anything was changed, a deadline, and one end. One that changes something is not begun on any
+ * controller when only seconds are left.
  *
  * A call's reply always says what would be true if it ended now; so its deadline is simply its end.
  * Nothing here logs. */
@@ -31,7 +32,8 @@ typedef struct call_class {
 
     void (*done)(directory_call *call); /* frees what `begin` and later steps made */
 
-    bool writes; /* only controllers that can be used for resets */
+    bool writes;  /* only controllers that can be used for resets */
+    bool changes; /* it is not begun when only seconds are left */
 
     /* It changes nothing, so that it may be begun elsewhere while a controller lets it wait. */
     bool only_reads;
@@ -42,6 +44,7 @@ struct directory_call {
     directory *directory;
     directory_call *previous, *next;
     sd_event_source *step, *deadline, *patience;
+    usec_t ends_at; /* the deadline, CLOCK_MONOTONIC */
     directory_done_fn fn;
     void *userdata;
 

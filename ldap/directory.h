@@ -285,7 +285,8 @@ typedef enum directory_reset_flags {
  * in OUTCOME_OUTCOME_UNKNOWN where that cannot be told by the deadline. Any controller may say that
  * it was done, as soon as it has heard of it. Only the one that the modify was sent to may say that
  * it was not (where that is not known: all together); while it is away, or if it is none of the
- * domain's any more, that stays unknown.
+ * domain's any more, that stays unknown. Nothing is sent in the last three seconds before the
+ * deadline: that too is OUTCOME_AD_NOT_REACHABLE.
  *
  * A password that is refused for its history or its age, set since the request was issued, and with
  * which the user can sign in, was set by this request before: it succeeds (already_set).

@@ -61,7 +61,7 @@ void write_done(directory_call *call);
 #define write_call_class(needs_hints)                                                              \
     {                                                                                              \
         .size = sizeof(write_call), .begin = write_begin, .done = write_done,                      \
-        .writes = (needs_hints)                                                                    \
+        .writes = (needs_hints), .changes = true                                                   \
     }
 
 /* Makes the call. Returns 0 or negative errno. */

@@ -173,7 +173,7 @@ static void answer_search(SSL *ssl, const request *r, const double_script *s) {
         send_entry(ssl, r, SERVICE_DN, service, ELEMENTSOF(service));
     else if (strcmp(r->name, DOMAIN_DN) == 0 && r->scope == LDAP_SCOPE_BASE)
         send_entry(ssl, r, DOMAIN_DN, domain, ELEMENTSOF(domain));
-    else if (!s->policy_dn || strcmp(r->name, s->policy_dn) != 0)
+    else if (!s->is_empty && (!s->policy_dn || strcmp(r->name, s->policy_dn) != 0))
         send_entry(ssl, r, DOUBLE_DN, account, ELEMENTSOF(account));
     send_result(ssl, r, LDAP_SUCCESS, "", NULL);
 }

@@ -32,6 +32,7 @@ typedef struct double_script {
     const char *hints; /* OID of the policy hints control; NULL: it has none */
     bool is_read_only;
     bool is_synchronizing;
+    bool is_empty;                 /* it has no accounts */
     bool refuses_guid_names;       /* as the target of a modify, with result 34 */
     const char *policy_dn;         /* of a fine-grained policy that nobody may read */
     const char *password_last_set; /* FILETIME; NULL: long ago */
