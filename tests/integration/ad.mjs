@@ -22,9 +22,11 @@ function ldap(command, args, { dn, password, input, controller = env.WRITEBACK_L
   }
 }
 
-/** Whether this password is the user's: "yes", or the code of the refusal ("52e", "773" …). */
+/** Whether this password is the user's: "yes", or the code of the refusal ("52e", "773" …). A name without a domain is
+ * one of the first domain. */
 export function bind(user, password, controller) {
-  const { status, stderr } = ldap('ldapwhoami', [], { dn: `${user}@corp.example`, password, controller });
+  const dn = user.includes('@') ? user : `${user}@corp.example`;
+  const { status, stderr } = ldap('ldapwhoami', [], { dn, password, controller });
   if (status === 0) return 'yes';
   return /data ([0-9a-f]+)/.exec(stderr)?.[1] ?? stderr;
 }
@@ -45,9 +47,9 @@ export function look(user, ...attributes) {
     [name, colons === '::' ? Buffer.from(value, 'base64') : value]));
 }
 
-/** Changes something as the domain's administrator. */
-export function modify(ldif) {
-  const { status, stderr } = ldap('ldapmodify', [], { ...AS_ADMINISTRATOR, input: ldif });
+/** Changes something as the domain's administrator; in the other domain with its controller and its administrator's DN. */
+export function modify(ldif, where = {}) {
+  const { status, stderr } = ldap('ldapmodify', [], { ...AS_ADMINISTRATOR, ...where, input: ldif });
   if (status !== 0) throw new Error(stderr);
 }
 
