@@ -582,6 +582,11 @@ const survey_result *controller_survey(const controller *c) {
     return survey_get(c->survey);
 }
 
+bool controller_may_have_hints(const controller *c) {
+    assert(c);
+    return !c->survey || survey_get(c->survey)->policy_hints;
+}
+
 bool controller_is_busy(const controller *c) {
     assert(c);
     return c->phase != PHASE_IDLE && !controller_is_ready(c);

@@ -61,6 +61,9 @@ connection *controller_write_connection(const controller *c); /* for changes */
 /* The last one that succeeded; there is one as soon as the controller was ready once. */
 const survey_result *controller_survey(const controller *c);
 
+/* Whether policy hints can be sent to it, as far as is known: it may never have been ready. */
+bool controller_may_have_hints(const controller *c);
+
 /* Whether it is on the way to be ready. */
 bool controller_is_busy(const controller *c);
 

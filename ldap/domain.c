@@ -321,6 +321,40 @@ controller *domain_pick(domain *d, domain_attempts *attempts, bool need_hints,
     return d->controllers[best];
 }
 
+/* What of a controller that cannot be asked comes to as an outcome, and in words. */
+static outcome explain(controller *c, bool need_hints, char **ret_text) {
+    const controller_status *s = controller_get_status(c);
+
+    if (s->state == CONTROLLER_UNUSABLE) {
+        *ret_text = text_format("%s: %s", s->name, s->reason ? s->reason : "memory is short");
+        return need_hints && !controller_may_have_hints(c) ? OUTCOME_POLICY_HINTS_UNAVAILABLE
+                                                           : s->outcome;
+    }
+    if (need_hints && s->state == CONTROLLER_USABLE && !s->has_policy_hints) {
+        *ret_text = text_format("%s: it does not have the policy hints control", s->name);
+        return OUTCOME_POLICY_HINTS_UNAVAILABLE;
+    }
+    *ret_text = text_format("%s: it did not answer", s->name);
+    return OUTCOME_AD_NOT_REACHABLE;
+}
+
+/* Which outcome counts. As long as one controller that would do is only away, the request can be
+ * done as soon as it is back; else what must be mended counts; and that none has policy hints only
+ * where all are known to have none. But while the agent's account is refused, it is of no use that
+ * one comes back. */
+static unsigned rank_outcome(const domain *d, outcome o) {
+    switch (o) {
+    case OUTCOME_INVALID:
+        return 0;
+    case OUTCOME_POLICY_HINTS_UNAVAILABLE:
+        return 2;
+    case OUTCOME_AD_NOT_REACHABLE:
+        return now_monotonic() < d->refused_until ? 1 : 4;
+    default:
+        return 3;
+    }
+}
+
 char *domain_explain(domain *d, bool need_hints, outcome *ret_outcome) {
     outcome o = OUTCOME_INVALID;
     char *text = NULL;
@@ -329,29 +363,16 @@ char *domain_explain(domain *d, bool need_hints, outcome *ret_outcome) {
     assert(ret_outcome);
 
     for (size_t i = 0; i < d->n_controllers; i++) {
-        const controller_status *s = controller_get_status(d->controllers[i]);
         _cleanup_free_ char *one = NULL;
-        outcome its = s->outcome;
+        outcome its;
 
-        if (s->state == CONTROLLER_GONE)
+        if (controller_get_status(d->controllers[i])->state == CONTROLLER_GONE)
             continue;
-        if (s->state == CONTROLLER_UNUSABLE)
-            one = text_format("%s: %s", s->name, s->reason ? s->reason : "memory is short");
-        else if (need_hints && s->state == CONTROLLER_USABLE && !s->has_policy_hints) {
-            one = text_format("%s: it does not have the policy hints control", s->name);
-            its = OUTCOME_POLICY_HINTS_UNAVAILABLE;
-        } else {
-            one = text_format("%s: it did not answer", s->name);
-            its = OUTCOME_AD_NOT_REACHABLE;
-        }
 
+        its = explain(d->controllers[i], need_hints, &one);
         if (one)
             text_append(&text, "; ", one);
-
-        /* What must be mended is told rather than what may pass; a missing control rather than
-         * both. */
-        if (o == OUTCOME_INVALID || its == OUTCOME_POLICY_HINTS_UNAVAILABLE ||
-            (its == OUTCOME_AD_CONFIGURATION && o == OUTCOME_AD_NOT_REACHABLE))
+        if (rank_outcome(d, its) > rank_outcome(d, o))
             o = its;
     }
 

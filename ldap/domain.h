@@ -101,5 +101,6 @@ bool domain_has_another(const domain *d, const domain_attempts *attempts, bool n
 void domain_wake(domain *d);
 
 /* Why no controller can be used: what is wrong with each, and what that comes to as an outcome.
- * malloc(3)ed, or NULL. */
+ * OUTCOME_AD_NOT_REACHABLE as long as one that would do is only away; what is wrong with the others
+ * is in the text all the same. malloc(3)ed, or NULL. */
 char *domain_explain(domain *d, bool need_hints, outcome *ret_outcome);

@@ -637,6 +637,32 @@ static void that_hints_are_missing_is_known_before(void **state) {
     assert_false(directory_lacks_policy_hints(f->directory, &why));
 }
 
+/* Whether no controller has them is not known as long as one that may have them is away. */
+static void hints_are_not_missing_while_a_controller_is_away(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = HINTS};
+    result r;
+
+    start(f, (double_script){.hints = NULL}, &second);
+    f->second = double_free(f->second);
+    r = reset(f);
+    assert_outcome(&r, OUTCOME_AD_NOT_REACHABLE);
+    assert_non_null(strstr(r.detail, "it does not have the policy hints control"));
+    assert_int_equal(double_get_count(f->first).resets, 0);
+}
+
+/* Of one that is away it is known that it would not do either. */
+static void hints_are_missing_where_the_one_that_is_away_had_none(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = NULL};
+    result r;
+
+    start(f, (double_script){.hints = NULL}, &second);
+    f->second = double_free(f->second);
+    r = reset(f);
+    assert_outcome(&r, OUTCOME_POLICY_HINTS_UNAVAILABLE);
+}
+
 static void hints_are_sent_as_critical_unless_switched_off(void **state) {
     fixture *f = *state;
     result r;
@@ -865,6 +891,31 @@ static void a_controller_that_is_not_in_step_yet_is_not_used(void **state) {
     assert_non_null(strstr(r.detail, "first replication"));
 }
 
+/* One must be mended, the other is only away: the request may be done when that is back. */
+static void what_may_pass_is_told_before_what_must_be_mended(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = HINTS, .bind = {.manner = DOUBLE_HANGS_UP}};
+    result r;
+
+    start(f, (double_script){.hints = HINTS, .is_read_only = true}, &second);
+    r = locate(f);
+    assert_outcome(&r, OUTCOME_AD_NOT_REACHABLE);
+    assert_non_null(strstr(r.detail, "read-only"));
+}
+
+/* Its coming back would be of no use. */
+static void a_refused_account_is_told_though_another_controller_is_away(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = HINTS, .bind = {.manner = DOUBLE_HANGS_UP}};
+    result r;
+
+    start(f, (double_script){.hints = HINTS, .bind = {.result = 49, .text = REFUSED "52e, v4563"}},
+          &second);
+    r = locate(f);
+    assert_outcome(&r, OUTCOME_AD_CONFIGURATION);
+    assert_non_null(strstr(r.detail, "wrong password"));
+}
+
 static void a_refused_account_is_tried_once_however_many_controllers_there_are(void **state) {
     fixture *f = *state;
     double_answer refused = {
@@ -943,6 +994,8 @@ int main(void) {
         TEST(a_controller_without_hints_is_passed_over),
         TEST(without_hints_a_reset_is_refused_preferred_or_not_asked_for),
         TEST(that_hints_are_missing_is_known_before),
+        TEST(hints_are_not_missing_while_a_controller_is_away),
+        TEST(hints_are_missing_where_the_one_that_is_away_had_none),
         TEST(hints_are_sent_as_critical_unless_switched_off),
         TEST(what_was_sent_to_one_that_is_away_is_not_sent_to_another),
         TEST(where_it_is_not_known_whom_it_was_sent_to_all_must_say_that_it_was_not_done),
@@ -951,6 +1004,8 @@ int main(void) {
         TEST(where_it_goes_is_told_before_it_leaves),
         TEST(a_read_only_controller_is_not_used),
         TEST(a_controller_that_is_not_in_step_yet_is_not_used),
+        TEST(what_may_pass_is_told_before_what_must_be_mended),
+        TEST(a_refused_account_is_told_though_another_controller_is_away),
         TEST(a_refused_account_is_tried_once_however_many_controllers_there_are),
         TEST(a_busy_controller_refuses_the_bind_and_not_the_account),
         TEST(a_configuration_that_would_bind_anonymously_is_refused),
