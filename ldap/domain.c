@@ -224,7 +224,7 @@ void domain_bind_done(domain *d, session *s) {
 }
 
 void domain_bind_accepted(domain *d, session *s) {
-    d->refusals = 0;
+    d->wrong_credentials = 0;
     d->refused_until = 0;
     domain_bind_done(d, s);
 }
@@ -232,8 +232,11 @@ void domain_bind_accepted(domain *d, session *s) {
 void domain_bind_refused(domain *d, const char *name, const bind_refusal *refusal) {
     _cleanup_free_ char *text = NULL;
     char date[RFC3339_MAX];
-    usec_t pause = retry_account(refusal->is_wrong_password, ++d->refusals, random_number());
+    usec_t pause;
 
+    if (refusal->is_wrong_password)
+        d->wrong_credentials++;
+    pause = retry_account(refusal->is_wrong_password, d->wrong_credentials, random_number());
     if (pause == USEC_INFINITY) {
         d->refused_until = USEC_INFINITY;
         (void) snprintf(d->prospect, sizeof(d->prospect),

@@ -31,10 +31,10 @@ struct domain {
     controller_status search_status; /* of DNS, while no controller is known */
     char *search_problem;
 
-    kerberos *kerberos;   /* NULL: the agent's account binds with its password */
-    session *binding;     /* whose bind is under way */
-    usec_t refused_until; /* CLOCK_MONOTONIC; the agent's account is not tried before */
-    unsigned refusals;    /* in a row */
+    kerberos *kerberos;         /* NULL: the agent's account binds with its password */
+    session *binding;           /* whose bind is under way */
+    usec_t refused_until;       /* CLOCK_MONOTONIC; the agent's account is not tried before */
+    unsigned wrong_credentials; /* refusals as wrong since the account was accepted */
     char *refusal;
     char prospect[96];
 

@@ -22,10 +22,10 @@ usec_t retry_controller(unsigned failures, uint32_t random) {
     return pause - pause / 4 + up_to(pause / 2, random);
 }
 
-usec_t retry_account(bool is_wrong_password, unsigned refusals, uint32_t random) {
+usec_t retry_account(bool is_wrong_password, unsigned n_wrong, uint32_t random) {
     if (!is_wrong_password)
         return REFUSED + up_to(USEC_PER_MINUTE, random);
-    if (refusals >= RETRY_WRONG_CREDENTIALS_MAX)
+    if (n_wrong >= RETRY_WRONG_CREDENTIALS_MAX)
         return USEC_INFINITY;
     return WRONG_CREDENTIALS + up_to(15 * USEC_PER_MINUTE, random);
 }

@@ -17,9 +17,10 @@ usec_t retry_controller(unsigned failures, uint32_t random);
  * domains lock an account for, some for good. */
 #define RETRY_WRONG_CREDENTIALS_MAX 2
 
-/* The agent's account after `refusals` in a row, this one included. Wrong credentials are tried
+/* The agent's account, refused now; its credentials as wrong `n_wrong` times since it was accepted
+ * last, this one included, whatever other refusals came between. Wrong credentials are tried
  * again after 31 to 46 minutes: AD forgets a wrong password after 30 minutes by default, so that
  * the two do not count together towards a lockout; and after RETRY_WRONG_CREDENTIALS_MAX no more,
  * which is USEC_INFINITY. A state of the account that may mend itself is looked at again after 5 to
  * 6 minutes; it costs the account nothing. */
-usec_t retry_account(bool is_wrong_password, unsigned refusals, uint32_t random);
+usec_t retry_account(bool is_wrong_password, unsigned n_wrong, uint32_t random);
