@@ -25,18 +25,29 @@ static bool is_complete(const directory_config *c) {
     return c->bind_password && secret_size(c->bind_password) > 0;
 }
 
+/* Attempts of calls are counted by slot, so that it must be nobody else's. */
+static unsigned free_slot(const domain *d) {
+    bool taken[DIRECTORY_CONTROLLERS_MAX] = {};
+    unsigned slot = 0;
+
+    for (size_t i = 0; i < d->n_controllers; i++)
+        taken[controller_slot(d->controllers[i])] = true;
+    while (taken[slot])
+        slot++;
+    return slot;
+}
+
 static int add(domain *d, const char *name, bool is_discovered) {
     int r;
 
     if (d->n_controllers == DIRECTORY_CONTROLLERS_MAX)
         return -E2BIG;
 
-    r = controller_new(d, name, is_discovered, d->next_slot, &d->controllers[d->n_controllers]);
+    r = controller_new(d, name, is_discovered, free_slot(d), &d->controllers[d->n_controllers]);
     if (r < 0)
         return r;
 
     d->n_controllers++;
-    d->next_slot = (d->next_slot + 1) % DIRECTORY_CONTROLLERS_MAX;
     return 0;
 }
 
@@ -57,9 +68,11 @@ static void move(domain *d, size_t from, size_t to) {
     d->controllers[to] = c;
 }
 
-/* Puts those that DNS told of behind the configured ones and retires the others. */
-static void take_list(domain *d, const discovery_list *found) {
+void domain_take_list(domain *d, const discovery_list *found) {
     size_t n = 0;
+
+    assert(d);
+    assert(found);
 
     while (n < d->n_controllers && !controller_is_discovered(d->controllers[n]))
         n++;
@@ -82,7 +95,7 @@ static void on_discovered(const discovery_list *found, const char *problem, void
     domain *d = userdata;
 
     if (found) {
-        take_list(d, found);
+        domain_take_list(d, found);
         text_replace(&d->search_problem, NULL);
         domain_wake(d);
     } else {

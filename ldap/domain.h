@@ -25,7 +25,6 @@ struct domain {
     /* In order of preference; those that are retired come last until domain_sweep(). */
     controller *controllers[DIRECTORY_CONTROLLERS_MAX];
     size_t n_controllers;
-    unsigned next_slot;
 
     discovery *discovery;            /* NULL: all are configured */
     controller_status search_status; /* of DNS, while no controller is known */
@@ -47,6 +46,9 @@ struct domain {
 int domain_init(domain *d, sd_event *event, const directory_config *config,
                 void (*changed)(void *userdata), void *userdata);
 void domain_done(domain *d);
+
+/* Puts those that DNS told of behind the configured ones and retires the others. */
+void domain_take_list(domain *d, const discovery_list *found);
 
 /* Lets go of retired controllers: whoever shows their state has seen that they are gone. */
 void domain_sweep(domain *d);

@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -86,12 +87,36 @@ static void credentials_that_were_accepted_start_anew(void **state) {
     assert_true(f->domain.refused_until != USEC_INFINITY);
 }
 
+/* ---- Which there are ------------------------------------------------------------------------- */
+
+/* Attempts are counted by slot: two of one slot would count for each other. */
+static void controllers_that_come_and_go_never_share_a_slot(void **state) {
+    fixture *f = *state;
+    domain *d = &f->domain;
+
+    for (unsigned i = 0; i < 3 * DOMAIN_CONTROLLERS_MAX; i++) {
+        discovery_list list = {.n = 1};
+
+        (void) snprintf(list.hosts[0], sizeof(list.hosts[0]), "dc%u.corp.example", 100 + i);
+        domain_take_list(d, &list);
+        /* The one of before is still there, and calls may hold on to it. */
+        assert_in_range(d->n_controllers, 3, 4);
+        for (size_t a = 0; a < d->n_controllers; a++)
+            for (size_t b = 0; b < a; b++)
+                assert_int_not_equal(controller_slot(d->controllers[a]),
+                                     controller_slot(d->controllers[b]));
+        domain_sweep(d);
+        assert_int_equal(d->n_controllers, 3);
+    }
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(wrong_credentials_are_tried_once_more_whatever_came_before),
         TEST(credentials_that_were_accepted_start_anew),
+        TEST(controllers_that_come_and_go_never_share_a_slot),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
