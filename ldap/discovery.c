@@ -20,19 +20,11 @@
 /* All queries of one inquiry; after that the agent says that nobody answers. */
 #define PATIENCE (15 * USEC_PER_SEC)
 
-typedef enum question {
-    QUESTION_PDC,
-    QUESTION_SITE,
-    QUESTION_DOMAIN,
-    QUESTION_MAX,
-} question;
-
 /* What the thread asks, and what it hears. */
 typedef struct inquiry {
     discovery *discovery;
     char *names[QUESTION_MAX]; /* NULL: not asked */
-    srv_answer answers[QUESTION_MAX];
-    int errors[QUESTION_MAX]; /* of <netdb.h>; 0: none */
+    discovery_answers heard;
     atomic_bool abandoned;
 } inquiry;
 
@@ -47,9 +39,10 @@ struct discovery {
     inquiry *inquiry; /* the job's */
     bool again;       /* as soon as the job is done */
     sd_event_source *timer;
-    unsigned failures; /* in a row */
-    bool has_told;
-    srv_answer answers[QUESTION_MAX]; /* in their order */
+    unsigned failures;       /* in a row */
+    discovery_answers known; /* in their order */
+    discovery_list told;
+    bool has_trouble; /* that was told */
 };
 
 /* ---- In the thread --------------------------------------------------------------------------- */
@@ -70,11 +63,11 @@ static void inquire(void *userdata) {
 
     state.retrans = SECONDS_PER_TRY;
     state.retry = TRIES;
-    for (question q = 0; q < QUESTION_MAX; q++)
+    for (discovery_question q = 0; q < QUESTION_MAX; q++)
         if (i->names[q])
-            i->errors[q] = is_ready && !atomic_load(&i->abandoned)
-                               ? query(&state, i->names[q], buffer, &i->answers[q])
-                               : TRY_AGAIN;
+            i->heard.errors[q] = is_ready && !atomic_load(&i->abandoned)
+                                     ? query(&state, i->names[q], buffer, &i->heard.answers[q])
+                                     : TRY_AGAIN;
     if (is_ready)
         res_nclose(&state);
 }
@@ -86,85 +79,37 @@ static uint32_t any_number(void *userdata) {
     return random_number();
 }
 
-static bool is_listed(const discovery_list *list, const char *host) {
-    for (size_t i = 0; i < list->n; i++)
-        if (strcasecmp(list->hosts[i], host) == 0)
-            return true;
-    return false;
-}
-
-static void make_list(const discovery *d, discovery_list *ret) {
-    *ret = (discovery_list){};
-    for (question q = 0; q < QUESTION_MAX; q++)
-        for (size_t i = 0; i < d->answers[q].n && ret->n < DISCOVERY_HOSTS_MAX; i++) {
-            const char *host = d->answers[q].records[i].target;
-
-            if (!is_listed(ret, host))
-                memcpy(ret->hosts[ret->n++], host, strlen(host) + 1);
-        }
-}
-
-/* Takes over what is new; what is as before keeps the order that was drawn for it. Returns whether
- * something has changed. */
-static bool take_answers(discovery *d, inquiry *i) {
-    bool changed = false;
-
-    for (question q = 0; q < QUESTION_MAX; q++) {
-        if (i->errors[q] != 0 || srv_equal(&i->answers[q], &d->answers[q]))
-            continue;
-
-        d->answers[q] = i->answers[q];
-        srv_order(&d->answers[q], any_number, NULL);
-        changed = true;
-    }
-    return changed;
-}
-
 /* Of all records that the inquiry brought: the soonest end. */
 static usec_t lifetime(const inquiry *i, unsigned failures) {
     usec_t life = USEC_INFINITY;
 
-    for (question q = 0; q < QUESTION_MAX; q++)
-        if (i->answers[q].n > 0 && srv_lifetime(i->answers[q].ttl) < life)
-            life = srv_lifetime(i->answers[q].ttl);
+    for (discovery_question q = 0; q < QUESTION_MAX; q++)
+        if (i->heard.answers[q].n > 0 && srv_lifetime(i->heard.answers[q].ttl) < life)
+            life = srv_lifetime(i->heard.answers[q].ttl);
 
     if (failures > 0 && srv_negative_lifetime(failures) < life)
         life = srv_negative_lifetime(failures);
     return life;
 }
 
-/* Whether somebody ought to have answered and did not, or nothing was found at all. That a site or
- * the PDC emulator has no records is an answer. */
-static bool has_failed(const inquiry *i) {
-    bool is_empty = true;
-
-    for (question q = 0; q < QUESTION_MAX; q++) {
-        if (i->errors[q] == TRY_AGAIN || i->errors[q] == NO_RECOVERY)
-            return true;
-        is_empty = is_empty && i->answers[q].n == 0;
-    }
-    return is_empty;
-}
-
-static const char *describe_error(int error) {
-    switch (error) {
-    case HOST_NOT_FOUND:
-        return "the name does not exist";
-    case TRY_AGAIN:
-        return "no name server answered";
-    case NO_RECOVERY:
-        return "the name server gave no proper answer";
-    default:
-        return "it names no writable controller";
-    }
-}
-
-static void tell_problem(discovery *d, const char *problem) {
+/* Tells the list in force, if there is one, and the problem, if there is one. */
+static void tell(discovery *d, const char *problem, const char *name) {
     _cleanup_free_ char *text =
-        text_format("DNS does not tell the controllers: %s (SRV %s)", problem, d->name);
+        problem ? text_format("DNS does not tell the controllers: %s (SRV %s)", problem, name)
+                : NULL;
+    bool had_trouble = d->has_trouble;
+    discovery_list list;
 
-    d->has_told = false;
-    d->fn(NULL, text ? text : "DNS does not tell the controllers", d->userdata);
+    if (problem && !text)
+        return;
+
+    discovery_make_list(&d->known, &list);
+    if (!text && !had_trouble && discovery_list_equal(&list, &d->told))
+        return;
+
+    d->told = list;
+    d->has_trouble = text;
+    d->fn(list.n > 0 ? &list : NULL, text, d->userdata);
 }
 
 /* ---- Asking ---------------------------------------------------------------------------------- */
@@ -179,8 +124,8 @@ static void ask(discovery *d);
 static void on_heard(void *userdata) {
     inquiry *i = userdata;
     discovery *d = i->discovery;
-    discovery_list list;
-    bool changed;
+    discovery_question asked;
+    const char *problem;
 
     d->job = NULL;
     d->inquiry = NULL;
@@ -189,24 +134,18 @@ static void on_heard(void *userdata) {
         return ask(d);
     }
 
-    d->failures = has_failed(i) ? d->failures + 1 : 0;
+    problem = discovery_problem(&i->heard, &asked);
+    d->failures = problem ? d->failures + 1 : 0;
     set_timer(d, lifetime(i, d->failures));
 
-    changed = take_answers(d, i);
-    make_list(d, &list);
-    if (list.n == 0 || (d->failures > 0 && !changed))
-        return tell_problem(d, describe_error(i->errors[QUESTION_DOMAIN]));
-
-    if (changed || !d->has_told) {
-        d->has_told = true;
-        d->fn(&list, NULL, d->userdata);
-    }
+    discovery_take(&d->known, &i->heard, any_number, NULL);
+    tell(d, problem, i->names[asked]);
 }
 
 static void inquiry_free(void *userdata) {
     inquiry *i = userdata;
 
-    for (question q = 0; q < QUESTION_MAX; q++)
+    for (discovery_question q = 0; q < QUESTION_MAX; q++)
         free(i->names[q]);
     free(i);
 }
@@ -247,7 +186,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
     (void) usec;
 
     if (d->job)
-        tell_problem(d, "name resolution does not answer");
+        tell(d, "name resolution does not answer", d->name);
     else
         ask(d);
     return 0;
@@ -311,6 +250,7 @@ void discovery_set_site(discovery *d, const char *site) {
         return;
 
     text_replace(&d->site, site);
+    d->known.answers[QUESTION_SITE] = (srv_answer){};
     if (d->job)
         d->again = true;
     else

@@ -10,21 +10,13 @@
 
 #include <systemd/sd-event.h>
 
-#include "ldap/discovery_records.h"
-
-/* How many are told of: those of the site and some more. An agent need not be connected to every
- * controller of a large domain. */
-#define DISCOVERY_HOSTS_MAX 8
-
-typedef struct discovery_list {
-    char hosts[DISCOVERY_HOSTS_MAX][SRV_TARGET_MAX]; /* in order of preference */
-    size_t n;
-} discovery_list;
+#include "ldap/discovery_list.h"
 
 typedef struct discovery discovery;
 
-/* `found` is the list, where it is the first or another than before; or it is NULL, and `problem`
- * says why nothing was found: a sentence of its own, without a dot. Both are borrowed. */
+/* `found` is the list in force, told where it is the first, or another than before, or there is a
+ * problem; NULL where there is none. `problem` says what was asked in vain: a sentence of its own,
+ * without a dot; NULL: nothing was. Both are borrowed. */
 typedef void (*discovery_fn)(const discovery_list *found, const char *problem, void *userdata);
 
 /* Begins to ask.

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <syslog.h>
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
@@ -91,18 +92,28 @@ void domain_take_list(domain *d, const discovery_list *found) {
         controller_retire(d->controllers[n]);
 }
 
+/* As long as there is a list, that DNS does not answer is worth a word, and no more. */
+static void log_problem(const domain *d, const discovery_list *found, const char *problem) {
+    if (d->search_problem && strcmp(d->search_problem, problem) == 0)
+        return;
+
+    if (found)
+        log_text(LOG_WARNING, "%s: %s; the controllers that are known stay in use",
+                 d->config->domain, problem);
+    else
+        log_event(OUTCOME_CONTROLLERS_NOT_FOUND, {"WRITEBACK_DOMAIN", d->config->domain},
+                  {"WRITEBACK_REASON", problem});
+}
+
 static void on_discovered(const discovery_list *found, const char *problem, void *userdata) {
     domain *d = userdata;
 
+    if (problem)
+        log_problem(d, found, problem);
+    text_replace(&d->search_problem, problem);
     if (found) {
         domain_take_list(d, found);
-        text_replace(&d->search_problem, NULL);
         domain_wake(d);
-    } else {
-        if (!d->search_problem || strcmp(d->search_problem, problem) != 0)
-            log_event(OUTCOME_CONTROLLERS_NOT_FOUND, {"WRITEBACK_DOMAIN", d->config->domain},
-                      {"WRITEBACK_REASON", problem});
-        text_replace(&d->search_problem, problem);
     }
     d->changed(d->userdata);
 }

@@ -28,7 +28,8 @@ struct domain {
 
     discovery *discovery;            /* NULL: all are configured */
     controller_status search_status; /* of DNS, while no controller is known */
-    char *search_problem;
+    char
+        *search_problem; /* what DNS was asked in vain, though others may be known; NULL: nothing */
 
     kerberos *kerberos;         /* NULL: the agent's account binds with its password */
     session *binding;           /* whose bind is under way */

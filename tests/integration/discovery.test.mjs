@@ -30,9 +30,10 @@ const status = async () =>
 const ready = async () => (await fetch(`${env.WRITEBACK_LAB_HEALTH_URL}/readyz`)).status;
 
 /** Reloads the agent with these lines in place of Controllers=, and DNS with these records. */
-async function reload(lines, records) {
+async function reload(lines, records, silentNames = []) {
   dns.records = records;
   dns.isSilent = false;
+  dns.silentNames = silentNames;
   dns.asked = [];
   writeFileSync(env.WRITEBACK_LAB_AGENT_CONFIG, CONFIG.replace(/^Controllers=.*\n/m, `${lines}\n`));
   const { length } = log();
@@ -101,6 +102,14 @@ test('those of the site come first', async () => {
   assert.equal(await controllerOfReset(), DC2);
 });
 
+test('where DNS does not answer for the site alone, that is told, and nothing else is amiss', async () => {
+  const said = await reload('Site=Berlin', { [DOMAIN]: [{ target: DC1 }] }, [site('Berlin')]);
+  await until('it can be used', async () => JSON.stringify(await status()) === JSON.stringify({ [DC1]: 'pass' }));
+  await until('it is told', () => said().includes(
+    `no name server answered (SRV ${site('Berlin')}); the controllers that are known stay in use`));
+  assert.doesNotMatch(said(), / 35044 /);
+});
+
 test('the PDC emulator before all others, where that is preferred', async () => {
   const records = { [DOMAIN]: [{ priority: 0, target: DC2 }], [PDC]: [{ target: DC1 }] };
   await reload('Prefer=pdc', records);
@@ -135,6 +144,21 @@ siteObject: CN=Hamburg,CN=Sites,CN=Configuration,${env.WRITEBACK_LAB_BASE_DN}
   });
   await until('DNS is asked for the site', () => dns.asked.includes(site('Hamburg')));
   await until('the other is forgotten', async () => JSON.stringify(await status()) === JSON.stringify({ [DC1]: 'pass' }));
+});
+
+test('who turns out to be in another site asks no controller of the former one any more', async () => {
+  const first = 'Default-First-Site-Name';
+  await reload('', { [DOMAIN]: [{ target: DC1 }], [site('Hamburg')]: [{ target: DC2 }] }, [site(first)]);
+  await until('the one of Hamburg is used too', async () => Object.values(await status()).join() === 'pass,pass');
+
+  modify(`dn: CN=127.0.0.0/24,CN=Subnets,CN=Sites,CN=Configuration,${env.WRITEBACK_LAB_BASE_DN}
+changetype: modify
+replace: siteObject
+siteObject: CN=${first},CN=Sites,CN=Configuration,${env.WRITEBACK_LAB_BASE_DN}
+`);
+  inLab('controller_stop dc1');
+  start('dc1'); // the agent looks at it anew
+  await until('it is forgotten', async () => JSON.stringify(await status()) === JSON.stringify({ [DC1]: 'pass' }));
 });
 
 test('a controller that only DNS told of must prove that it belongs to the domain', async () => {

@@ -29,13 +29,15 @@ export class NameServer {
   /** Every name that was asked for. */
   asked = [];
   isSilent = false;
+  /** Names of which nothing is said. */
+  silentNames = [];
   #socket = dgram.createSocket('udp4');
 
   async listen(address) {
     this.#socket.on('message', (message, from) => {
       const [name, end] = readName(message, 12);
       this.asked.push(name);
-      if (!this.isSilent) this.#socket.send(this.#answer(message, name, end), from.port, from.address);
+      if (!this.isSilent && !this.silentNames.includes(name)) this.#socket.send(this.#answer(message, name, end), from.port, from.address);
     });
     await new Promise((resolve) => this.#socket.bind(53, address, resolve));
   }

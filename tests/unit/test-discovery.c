@@ -6,14 +6,16 @@
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "ldap/discovery_records.h"
+#include "ldap/discovery_list.h"
 #include "ldap/retry.h"
 #include "ldap/site.h"
 
@@ -245,6 +247,90 @@ static void another_weight_or_another_name_is_another_answer(void **state) {
     assert_false(srv_equal(&a, &fewer));
 }
 
+/* ---- What the answers come to ------------------------------------------------------------------ */
+
+static const srv_record dc1 = {"dc1.corp.example", 0, 100, 389},
+                        dc2 = {"dc2.corp.example", 0, 100, 389},
+                        dc3 = {"dc3.corp.example", 0, 100, 389};
+
+static void assert_listed(const discovery_answers *known, const char *hosts) {
+    char text[512] = "";
+    discovery_list list;
+
+    discovery_make_list(known, &list);
+    for (size_t i = 0; i < list.n; i++)
+        (void) snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%.3s", i ? " " : "",
+                        list.hosts[i]);
+    assert_string_equal(text, hosts);
+}
+
+/* Of the PDC emulator, of the site, and of the domain. */
+static discovery_answers three_answers(void) {
+    return (discovery_answers){
+        .answers = {answer_of(1, &dc3), answer_of(1, &dc2), answer_of(1, &dc1)}};
+}
+
+static void a_site_or_a_pdc_without_records_is_forgotten(void **state) {
+    static const int none[] = {HOST_NOT_FOUND, NO_DATA};
+    uint32_t seed = 7;
+
+    (void) state;
+    for (size_t i = 0; i < ELEMENTSOF(none); i++) {
+        discovery_answers known = {}, heard = three_answers();
+
+        discovery_take(&known, &heard, next_random, &seed);
+        assert_listed(&known, "dc3 dc2 dc1");
+
+        heard.answers[QUESTION_SITE] = (srv_answer){};
+        heard.errors[QUESTION_SITE] = none[i];
+        discovery_take(&known, &heard, next_random, &seed);
+        assert_listed(&known, "dc3 dc1");
+
+        heard.answers[QUESTION_PDC] = (srv_answer){};
+        heard.errors[QUESTION_PDC] = none[i];
+        discovery_take(&known, &heard, next_random, &seed);
+        assert_listed(&known, "dc1");
+    }
+}
+
+static void without_an_answer_what_is_known_stays(void **state) {
+    discovery_answers known = {}, heard = three_answers();
+    uint32_t seed = 7;
+
+    (void) state;
+    discovery_take(&known, &heard, next_random, &seed);
+    heard = (discovery_answers){.errors = {TRY_AGAIN, NO_RECOVERY, HOST_NOT_FOUND}};
+    discovery_take(&known, &heard, next_random, &seed);
+    assert_listed(&known, "dc3 dc2 dc1");
+}
+
+static void the_question_that_failed_is_told(void **state) {
+    discovery_answers heard = three_answers();
+    discovery_question q;
+
+    (void) state;
+    assert_null(discovery_problem(&heard, &q));
+
+    heard.answers[QUESTION_SITE] = (srv_answer){};
+    heard.errors[QUESTION_SITE] = HOST_NOT_FOUND;
+    assert_null(discovery_problem(&heard, &q));
+
+    heard.errors[QUESTION_SITE] = TRY_AGAIN;
+    assert_string_equal(discovery_problem(&heard, &q), "no name server answered");
+    assert_int_equal(q, QUESTION_SITE);
+
+    heard.errors[QUESTION_DOMAIN] = NO_RECOVERY;
+    assert_string_equal(discovery_problem(&heard, &q), "the name server gave no proper answer");
+    assert_int_equal(q, QUESTION_DOMAIN);
+
+    heard = (discovery_answers){.errors = {HOST_NOT_FOUND, HOST_NOT_FOUND, HOST_NOT_FOUND}};
+    assert_string_equal(discovery_problem(&heard, &q), "the name does not exist");
+    assert_int_equal(q, QUESTION_DOMAIN);
+
+    heard = (discovery_answers){};
+    assert_string_equal(discovery_problem(&heard, &q), "it names no writable controller");
+}
+
 /* ---- Time ------------------------------------------------------------------------------------ */
 
 static void a_ttl_is_kept_between_a_minute_and_an_hour(void **state) {
@@ -354,6 +440,9 @@ int main(void) {
         cmocka_unit_test(no_weight_beside_others_is_a_very_small_chance),
         cmocka_unit_test(a_lower_priority_always_comes_first_and_nobody_is_lost),
         cmocka_unit_test(another_weight_or_another_name_is_another_answer),
+        cmocka_unit_test(a_site_or_a_pdc_without_records_is_forgotten),
+        cmocka_unit_test(without_an_answer_what_is_known_stays),
+        cmocka_unit_test(the_question_that_failed_is_told),
         cmocka_unit_test(a_ttl_is_kept_between_a_minute_and_an_hour),
         cmocka_unit_test(a_negative_answer_is_kept_shorter_and_then_longer),
         cmocka_unit_test(a_controller_is_tried_again_later_and_later_but_every_minute),
