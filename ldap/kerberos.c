@@ -212,7 +212,7 @@ static int on_patience_lost(sd_event_source *source, uint64_t usec, void *userda
     (void) usec;
 
     give_up(b, OUTCOME_AD_NOT_REACHABLE,
-            "gives no Kerberos ticket: its KDC (TCP port 88) does not answer");
+            kerberos_silence(b->kerberos->config->bind_dn, b->kerberos->realm));
     return 0;
 }
 

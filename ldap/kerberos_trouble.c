@@ -101,3 +101,17 @@ kerberos_trouble kerberos_trouble_of(kerberos_stage stage, int code, const char 
         t.reason = explain_other(stage, code, message, subject, &t.outcome);
     return t;
 }
+
+const char *kerberos_silence(const char *principal, const char *realm) {
+    const char *at;
+
+    assert(principal);
+    assert(realm);
+
+    at = strrchr(principal, '@');
+    return !at || strcmp(at + 1, realm) == 0
+               ? "gives no Kerberos ticket: its KDC (TCP port 88) does not answer"
+               : "is not signed in to: no KDC of the account's realm (TCP port 88), which is "
+                 "another than the controller's, answers; /etc/krb5.conf or DNS (SRV "
+                 "_kerberos._tcp) says which they are";
+}

@@ -37,3 +37,10 @@ typedef struct kerberos_trouble {
  * message   libkrb5's own words for it */
 kerberos_trouble kerberos_trouble_of(kerberos_stage stage, int code, const char *message,
                                      const kerberos_subject *subject);
+
+/* Whose KDC is to blame where none answers in time, as a sentence's end that follows the
+ * controller's name. Static.
+ *
+ * realm   the controller's: an account of another one gets its tickets from KDCs of its own realm,
+ *         which libkrb5 looks for */
+const char *kerberos_silence(const char *principal, const char *realm);

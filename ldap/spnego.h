@@ -36,7 +36,10 @@ spnego *spnego_free(spnego *s);
  * otherwise see spnego_trouble(). */
 bool spnego_step(spnego *s, const void *said, size_t size);
 
-/* Ends a step that is running, from any thread; it fails soon. */
+/* Ends a step that is running, from any thread. It fails soon where the account is of the
+ * controller's realm; where it is of another one, libkrb5 itself looks for that one's KDCs, cannot
+ * be interrupted, and the step lasts as long as its search: tens of seconds where they do not
+ * answer. */
 void spnego_cancel(spnego *s);
 
 /* The token to send, until the next step; NULL: there is nothing to say any more. */

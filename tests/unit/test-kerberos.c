@@ -152,6 +152,16 @@ static void each_trouble_has_its_words_and_its_care(void **state) {
     }
 }
 
+/* The controller is not to blame for a realm that is not its own. */
+static void whose_kdc_is_silent_is_told(void **state) {
+    (void) state;
+
+    assert_non_null(strstr(kerberos_silence("svc@CORP.EXAMPLE", "CORP.EXAMPLE"), "its KDC"));
+    assert_null(strstr(kerberos_silence("svc@CORP.EXAMPLE", "EMEA.EXAMPLE"), "its KDC"));
+    assert_non_null(strstr(kerberos_silence("svc@CORP.EXAMPLE", "EMEA.EXAMPLE"),
+                           "no KDC of the account's realm"));
+}
+
 /* ---- When ------------------------------------------------------------------------------------ */
 
 static void connections_are_renewed_late_and_never_too_late(void **state) {
@@ -169,6 +179,7 @@ int main(void) {
         cmocka_unit_test(a_keytab_with_the_accounts_key_is_good),
         cmocka_unit_test(a_keytab_that_is_none_is_told),
         cmocka_unit_test(each_trouble_has_its_words_and_its_care),
+        cmocka_unit_test(whose_kdc_is_silent_is_told),
         cmocka_unit_test(connections_are_renewed_late_and_never_too_late),
     };
 
