@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ldap/tls.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -30,9 +32,40 @@ static char *take_openssl_error(const char *what) {
     return text;
 }
 
+/* Whether OpenSSL looks for a certificate under such a name: the hash of its subject, a dot, and a
+ * number (openssl-rehash(1)). */
+static bool is_hashed_name(const char *name) {
+    return strspn(name, "0123456789abcdef") == 8 && name[8] == '.' &&
+           isdigit((unsigned char) name[9]);
+}
+
+/* OpenSSL takes any text for a folder, and finds nothing in it. Returns what is wrong, malloc(3)ed,
+ * or NULL. */
+static char *check_directory(const char *path) {
+    DIR *folder = opendir(path);
+    bool has_any = false;
+
+    if (!folder)
+        return text_format("CaDirectory=%s cannot be used: %s", path, strerror(errno));
+
+    for (struct dirent *e; !has_any && (e = readdir(folder));)
+        has_any = is_hashed_name(e->d_name);
+    (void) closedir(folder);
+    return has_any ? NULL
+                   : text_format("CaDirectory=%s has no certificate under the name by which it is "
+                                 "looked for; let `openssl rehash %s` make those names",
+                                 path, path);
+}
+
 static int load_authorities(SSL_CTX *ctx, const char *ca_file, const char *ca_directory,
                             char **ret_why) {
     _cleanup_free_ char *what = NULL;
+
+    if (ca_directory) {
+        *ret_why = check_directory(ca_directory);
+        if (*ret_why)
+            return -EINVAL;
+    }
 
     ERR_clear_error();
     if (ca_file && SSL_CTX_load_verify_file(ctx, ca_file) != 1)

@@ -17,8 +17,9 @@
  *
  * ca_file, ca_directory   NULL both: the system's store
  *
- * Returns 0; -ENOMEM; or -EINVAL, with what is wrong with the file in *ret_why, free(3)d by the
- * caller. */
+ * Returns 0; -ENOMEM; or -EINVAL, with what is wrong with the file, or the folder (it is not there,
+ * or has no certificate under the name that openssl-rehash(1) gives it), in *ret_why, free(3)d by
+ * the caller. */
 int tls_context_new(const char *ca_file, const char *ca_directory, SSL_CTX **ret, char **ret_why);
 
 static inline SSL_CTX *tls_context_free(SSL_CTX *ctx) {

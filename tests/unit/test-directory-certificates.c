@@ -222,7 +222,13 @@ static void a_good_certificate_is_taken_by_file_folder_and_system_store(void **s
     assert_true(a.opened);
     assert_in_range(a.not_after, until - USEC_PER_MINUTE, until + USEC_PER_MINUTE);
 
-    free(command("mkdir folder && cp 'Corp CA.pem' folder/ca.pem && openssl rehash folder"));
+    /* Not without the names by which OpenSSL looks for it, nor where there is no folder. */
+    a = connect_to(f, "-cert dc1.pem", (connection_target){.ca_directory = folder});
+    ASSERT_REFUSED(&a, "CaDirectory=", "cannot be used: No such file or directory");
+    free(command("mkdir folder && cp 'Corp CA.pem' folder/ca.pem"));
+    a = connect_to(f, "-cert dc1.pem", (connection_target){.ca_directory = folder});
+    ASSERT_REFUSED(&a, "has no certificate under the name", "`openssl rehash ");
+    free(command("openssl rehash folder"));
     a = connect_to(f, "-cert dc1.pem", (connection_target){.ca_directory = folder});
     assert_true(a.opened);
 
