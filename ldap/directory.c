@@ -81,7 +81,8 @@ static void check_rights(directory *d) {
 
 /* ---- The directory --------------------------------------------------------------------------- */
 
-/* From a turn of its own, so that the callee may do what it likes, to this directory too. */
+/* From a turn of its own, so that no controller is in the middle of something while the callee
+ * looks at it, or begins and frees calls. The directory itself must outlive this. */
 static int on_state_changed(sd_event_source *source, void *userdata) {
     directory *d = userdata;
 

@@ -5,8 +5,9 @@
  *
  * Every call is asynchronous and runs on the caller's loop; nothing here blocks. A call ends
  * exactly once, in `done`, never from inside the call that began it, and no later than its
- * deadline. Freeing the call first cancels it; a modify that has left this host is then settled in
- * the background and only logged. The process must ignore SIGPIPE. */
+ * deadline. Freeing the call first cancels it; what becomes of a modify that has left this host is
+ * then not looked into: that its answer came late, or was lost, is logged, and that is all. The
+ * process must ignore SIGPIPE. */
 
 #include <systemd/sd-event.h>
 
@@ -95,9 +96,10 @@ typedef void (*directory_state_fn)(directory *d, void *userdata);
  * call goes to the first in the list that can be used. Tries again by itself what fails. Logs
  * 35031, 35032, 35033, 35034, 35044 on change, and 35039 once, when the agent's account turns out
  * to lack a right on the domain. `on_state` is called when a controller's status changes, or which
- * controllers there are; it may be NULL. Returns 0; -EINVAL where the configuration lacks domain,
- * controllers, bind DN, or bind password or keytab, or a controller's name is none; -E2BIG for more
- * than DIRECTORY_CONTROLLERS_MAX; or another negative errno. */
+ * controllers there are; it may begin and free calls, but not free the directory; it may be NULL.
+ * Returns 0; -EINVAL where the configuration lacks domain, controllers, bind DN, or bind password
+ * or keytab, or a controller's name is none; -E2BIG for more than DIRECTORY_CONTROLLERS_MAX; or
+ * another negative errno. */
 int directory_new(sd_event *event, const directory_config *config, directory_state_fn on_state,
                   void *userdata, directory **ret);
 

@@ -94,7 +94,7 @@ static void controllers_that_come_and_go_never_share_a_slot(void **state) {
     fixture *f = *state;
     domain *d = &f->domain;
 
-    for (unsigned i = 0; i < 3 * DOMAIN_CONTROLLERS_MAX; i++) {
+    for (unsigned i = 0; i < 3 * DIRECTORY_CONTROLLERS_MAX; i++) {
         discovery_list list = {.n = 1};
 
         (void) snprintf(list.hosts[0], sizeof(list.hosts[0]), "dc%u.corp.example", 100 + i);
