@@ -46,8 +46,9 @@ struct settle {
     int64_t bad_passwords;
 
     sign_in *trying;
-    bool has_tried; /* and it was not the new password that had been set */
-    usec_t wrong;   /* then */
+    bool has_tried;
+    usec_t tried_for; /* last_set, then */
+    password_verdict told;
 };
 
 static void look_in(settle *s, usec_t pause) {
@@ -95,6 +96,33 @@ static void on_no_sign(settle *s) {
 
 /* ---- Is it the new password? ----------------------------------------------------------------- */
 
+/* To a locked account Windows says the same whatever the password is; then the date has to tell,
+ * where it is known that the modify was sent here. */
+static bool is_told_by_date(const settle *s) {
+    return s->is_clear && !s->question.once && s->last_set >= s->question.since &&
+           s->question.controller && is_home(s);
+}
+
+/* It cannot be told here. What another controller holds may be older than the modify, so the one
+ * that it was sent to is waited for. */
+static void give_up_here(settle *s) {
+    if (!s->question.controller || is_home(s) || s->question.once)
+        s->done(SETTLED_UNKNOWN, s->at, s->userdata);
+    else
+        look_again(s);
+}
+
+static void judge(settle *s) {
+    if (s->told == PASSWORD_RIGHT || (s->told == PASSWORD_PERHAPS && is_told_by_date(s)))
+        return s->done(SETTLED_DONE, s->at, s->userdata);
+
+    /* Where another password was set since, nobody knows what was before it. */
+    if (s->told != PASSWORD_WRONG || s->is_later)
+        return give_up_here(s);
+
+    on_no_sign(s);
+}
+
 static void on_tried(password_verdict v, bool tried, void *userdata) {
     settle *s = userdata;
 
@@ -102,17 +130,10 @@ static void on_tried(password_verdict v, bool tried, void *userdata) {
     if (!tried)
         return look_again(s);
 
-    if (v == PASSWORD_RIGHT || (v == PASSWORD_PERHAPS && s->is_clear))
-        return s->done(SETTLED_DONE, s->at, s->userdata);
-
-    /* Where another password was set since, nobody knows what was before it. */
-    if (v != PASSWORD_WRONG || s->is_later)
-        return s->done(SETTLED_UNKNOWN, s->at, s->userdata);
-
-    /* Each try counts towards a lockout. */
     s->has_tried = true;
-    s->wrong = s->last_set;
-    on_no_sign(s);
+    s->tried_for = s->last_set;
+    s->told = v;
+    judge(s);
 }
 
 /* An account that is locked already cannot be locked by a wrong password. */
@@ -136,7 +157,7 @@ static void on_policy(const connection_answer *answer, void *userdata) {
 
     is_known = policy_entry_read(answer, s->question.account, &policy);
     if (!may_try(s, is_known ? &policy : NULL))
-        return s->done(SETTLED_UNKNOWN, s->at, s->userdata);
+        return give_up_here(s);
 
     if (sign_in_new(s->at, s->dn, s->question.new_password, on_tried, s, &s->trying) < 0)
         look_again(s);
@@ -144,6 +165,11 @@ static void on_policy(const connection_answer *answer, void *userdata) {
 
 static void try_password(settle *s) {
     connection *c = controller_connection(s->at);
+
+    /* Two controllers with one date have one password: what was wrong at one would only be counted
+     * at the other. */
+    if (s->has_tried && s->tried_for == s->last_set && (s->told == PASSWORD_WRONG || !is_home(s)))
+        return judge(s);
 
     if (!c || !s->dn ||
         policy_entry_search(c, s->question.account, controller_survey(s->at), on_policy, s,
@@ -167,21 +193,32 @@ static void on_attribute_read(settle *s, bool is_as_written) {
         look_on(s);
 }
 
+/* A controller with another date than the account was found with has had a password set since. One
+ * elsewhere may not have heard of that date yet: an older one is no sign, nor is any where "must
+ * change" hid which it was. */
+static bool was_set_since_found(const settle *s) {
+    usec_t known = s->question.account->info.password_last_set;
+
+    return is_home(s) ? s->last_set != known : known > 0 && s->last_set > known;
+}
+
+static bool was_set_since(const settle *s) {
+    const settle_question *q = &s->question;
+
+    return s->last_set > (q->once || q->since < CLOCK_SKEW ? q->since : q->since - CLOCK_SKEW);
+}
+
 static void on_date_read(settle *s, usec_t last_set) {
     const settle_question *q = &s->question;
-    usec_t since = q->once || q->since < CLOCK_SKEW ? q->since : q->since - CLOCK_SKEW;
-    bool was_set = q->since > 0 ? last_set > since : last_set != q->account->info.password_last_set;
     bool is_hidden = last_set == 0 && !q->once; /* "must change" hides when it was set */
-    bool is_sign;
 
     s->last_set = last_set;
-    s->is_clear = was_set && last_set != 0;
+    s->is_clear = last_set != 0 && (q->since > 0 ? was_set_since(s) : was_set_since_found(s));
     s->is_later = s->is_clear && (q->since == 0 || last_set > q->since + ISSUED_WITHIN);
-    is_sign = s->is_clear || (is_hidden && is_home(s));
-    if (is_sign && !(s->has_tried && s->wrong == last_set))
+    if (s->is_clear || (is_hidden && is_home(s)))
         return try_password(s);
 
-    if (is_hidden && !is_sign)
+    if (is_hidden)
         s->is_whole = false;
     on_no_sign(s);
 }

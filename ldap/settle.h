@@ -5,9 +5,14 @@
  *
  * A password: pwdLastSet tells whether any was set since; if so, one bind as the user with the new
  * one tells whether it is that, unless a wrong one might lock the account. Else the attribute that
- * was written tells. That nothing was done is believed only to the controller that the modify was
- * sent to, and only after a while; another controller may not have heard of it yet. Where it is not
- * known which one that was, all controllers of the domain must say so. Nothing here logs. */
+ * was written tells.
+ *
+ * Any controller's word is taken that it was done: the password signs in there. That it was not, or
+ * that nobody can tell, is believed only to the controller that the modify was sent to, and that
+ * nothing was done only after a while; another one may not have heard of it yet. Where it is not
+ * known which one that was, all controllers of the domain must say so. To a locked account Windows
+ * answers every password alike; there the date decides, and only on the controller that the modify
+ * was sent to. Nothing here logs. */
 
 #include "ldap/account.h"
 #include "ldap/call.h"

@@ -190,7 +190,10 @@ static bool answer(controller_double *d, SSL *ssl, const request *r) {
 
     (void) pthread_mutex_lock(&d->lock);
     s = d->script;
-    if (r->tag == LDAP_REQ_BIND) {
+    if (r->tag == LDAP_REQ_BIND && strcmp(r->name, DOUBLE_DN) == 0) {
+        d->count.sign_ins++;
+        a = s.sign_in;
+    } else if (r->tag == LDAP_REQ_BIND) {
         d->count.binds++;
         a = s.bind;
     } else if (r->tag == LDAP_REQ_SEARCH && !is_setup_search(r)) {

@@ -39,6 +39,7 @@ typedef struct double_script {
     const char *current_time;      /* Generalized Time; NULL: it does not tell */
 
     double_answer bind, search, must_change, reset;
+    double_answer sign_in; /* to a bind as the account */
 } double_script;
 
 typedef struct controller_double controller_double;
@@ -56,7 +57,7 @@ const char *double_name(const controller_double *d);
 double_script *double_get_script(controller_double *d);
 
 typedef struct double_count {
-    int connections, binds, searches, resets, must_changes;
+    int connections, binds, sign_ins, searches, resets, must_changes;
     bool last_reset_had_2239, last_reset_had_2066, last_reset_unlocked;
 } double_count;
 

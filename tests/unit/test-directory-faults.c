@@ -3,6 +3,7 @@
 /* The directory room against controllers that answer as a real one cannot be made to. */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <ldap.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -88,22 +89,29 @@ static result reset_as(fixture *f, const directory_attempt *attempt) {
     return r;
 }
 
-static result reset_within(fixture *f, const char *password, directory_reset_flags flags,
-                           usec_t patience) {
+static result reset_found(fixture *f, const directory_account *account, const char *password,
+                          directory_reset_flags flags, directory_attempt attempt) {
     _cleanup_(secret_freep) secret *s = NULL;
     directory_call *call;
-    result found = locate(f), r = {};
+    result r = {};
+
+    assert_int_equal(secret_new(password, strlen(password), &s), 0);
+    assert_int_equal(directory_reset(f->directory, account, s, flags, &attempt, on_done, &r, &call),
+                     0);
+    run_until(f, &r.done, attempt.deadline + PATIENCE - now_monotonic());
+    assert_true(r.done);
+    return r;
+}
+
+static result reset_within(fixture *f, const char *password, directory_reset_flags flags,
+                           usec_t patience) {
+    result found = locate(f), r;
 
     if (found.reply.outcome != OUTCOME_INVALID)
         return found;
 
-    assert_int_equal(secret_new(password, strlen(password), &s), 0);
-    assert_int_equal(directory_reset(f->directory, found.account, s, flags,
-                                     &(directory_attempt){.deadline = now_monotonic() + patience},
-                                     on_done, &r, &call),
-                     0);
-    run_until(f, &r.done, patience + PATIENCE);
-    assert_true(r.done);
+    r = reset_found(f, found.account, password, flags,
+                    (directory_attempt){.deadline = now_monotonic() + patience});
     directory_account_free(found.account);
     return r;
 }
@@ -140,6 +148,16 @@ static void start(fixture *f, double_script first, const double_script *second) 
             assert_true(sd_event_run(f->event, PATIENCE) > 0);
 }
 
+static void stop(fixture *f) {
+    f->directory = directory_free(f->directory);
+    f->first = double_free(f->first);
+    f->second = double_free(f->second);
+    for (size_t i = 0; i < 2; i++) {
+        free(f->config.controllers[i]);
+        f->config.controllers[i] = NULL;
+    }
+}
+
 static int set_up(void **state) {
     fixture *f = calloc(1, sizeof(fixture));
 
@@ -159,10 +177,8 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
     fixture *f = *state;
 
-    directory_free(f->directory);
+    stop(f);
     directory_config_done(&f->config);
-    double_free(f->first);
-    double_free(f->second);
     sd_event_unref(f->event);
     free(f);
     return 0;
@@ -340,10 +356,7 @@ static void windows_refusals_of_the_agents_account_are_told_apart(void **state) 
             fail_msg("%s: %s", refusals[i].text, r.detail);
         assert_int_equal(double_get_count(f->first).binds, 1);
 
-        f->directory = directory_free(f->directory);
-        f->first = double_free(f->first);
-        free(f->config.controllers[0]);
-        f->config.controllers[0] = NULL;
+        stop(f);
     }
 }
 
@@ -543,6 +556,117 @@ static void with_seconds_left_nothing_is_sent(void **state) {
     assert_outcome(&r, OUTCOME_AD_NOT_REACHABLE);
     assert_false(r.reply.sent);
     assert_int_equal(double_get_count(f->first).resets, 0);
+}
+
+/* ---- Another controller's word for what was not answered ------------------------------------- */
+
+/* A FILETIME. */
+static const char *date_of(usec_t realtime, char ret[static 32]) {
+    (void) snprintf(ret, 32, "%" PRIu64, realtime * 10 + UINT64_C(116444736000000000));
+    return ret;
+}
+
+/* Every connection to it is cut, and every new one. */
+static void fall_away(controller_double *d) {
+    double_get_script(d)->search.manner = DOUBLE_HANGS_UP;
+    double_get_script(d)->bind.manner = DOUBLE_HANGS_UP;
+    double_get_script(d)->reset.manner = DOUBLE_HANGS_UP;
+}
+
+/* A reset at a controller that falls away with it, so that the other one is looked at. */
+static result reset_and_lose(fixture *f, const char *first_date, double_script second,
+                             directory_attempt attempt, usec_t patience) {
+    result found, r;
+
+    start(f, (double_script){.hints = HINTS, .password_last_set = first_date}, &second);
+    found = locate(f);
+    assert_outcome(&found, OUTCOME_INVALID);
+    assert_string_equal(found.controller, double_name(f->first));
+
+    fall_away(f->first);
+    attempt.deadline = now_monotonic() + patience;
+    r = reset_found(f, found.account, "Correct-Horse-4711", 0, attempt);
+    directory_account_free(found.account);
+    return r;
+}
+
+/* It has not even heard of the reset before this one. To a locked account Windows says 775 whatever
+ * the password is. */
+static void an_older_date_at_another_controller_is_no_sign_of_a_reset(void **state) {
+    fixture *f = *state;
+    result r;
+
+    r = reset_and_lose(f, "133000000000000000",
+                       (double_script){.hints = HINTS,
+                                       .password_last_set = "132900000000000000",
+                                       .sign_in = {.result = 49, .text = REFUSED "775, v4563"}},
+                       (directory_attempt){}, SHORT_PATIENCE);
+    assert_outcome(&r, OUTCOME_OUTCOME_UNKNOWN);
+    assert_int_equal(double_get_count(f->second).sign_ins, 0);
+}
+
+/* "Must change" hid the date that the account was found with. */
+static void a_date_at_another_controller_is_no_sign_where_the_one_before_is_hidden(void **state) {
+    fixture *f = *state;
+    result r;
+
+    r = reset_and_lose(f, "0",
+                       (double_script){.hints = HINTS,
+                                       .password_last_set = "132900000000000000",
+                                       .sign_in = {.result = 49, .text = REFUSED "52e, v4563"}},
+                       (directory_attempt){}, SHORT_PATIENCE);
+    assert_outcome(&r, OUTCOME_OUTCOME_UNKNOWN);
+    assert_int_equal(double_get_count(f->second).sign_ins, 0);
+}
+
+/* A later date is a sign, of this reset or of another; the password tells, and it is tried once. */
+static void another_controller_is_believed_that_it_was_done_and_nothing_else(void **state) {
+    fixture *f = *state;
+    static const struct {
+        int result;
+        const char *text;
+        outcome outcome;
+        usec_t patience;
+    } answers[] = {
+        {0, "", OUTCOME_INVALID, PATIENCE},
+        {49, REFUSED "773, v4563", OUTCOME_INVALID, PATIENCE},
+        {49, REFUSED "775, v4563", OUTCOME_OUTCOME_UNKNOWN, SHORT_PATIENCE},
+        {49, REFUSED "52e, v4563", OUTCOME_OUTCOME_UNKNOWN, SHORT_PATIENCE},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
+        char now[32];
+        double_script second = {.hints = HINTS,
+                                .password_last_set = date_of(now_realtime(), now),
+                                .sign_in = {.result = answers[i].result, .text = answers[i].text}};
+        result r = reset_and_lose(f, "133000000000000000", second, (directory_attempt){},
+                                  answers[i].patience);
+
+        assert_outcome(&r, answers[i].outcome);
+        assert_true(double_get_count(f->second).sign_ins <= 1);
+        assert_int_equal(double_get_count(f->second).resets, 0);
+        stop(f);
+    }
+}
+
+/* It was set just before the request was issued, so it is the one that the controller at which the
+ * request was sent may have replaced. */
+static void that_an_earlier_attempt_was_not_done_is_not_believed_to_another_controller(
+    void **state) {
+    fixture *f = *state;
+    directory_attempt attempt = {.issued = now_realtime(), .sent_before = true};
+    char before[32];
+    result r;
+
+    r = reset_and_lose(
+        f, "133000000000000000",
+        (double_script){.hints = HINTS,
+                        .password_last_set = date_of(attempt.issued - 20 * USEC_PER_SEC, before),
+                        .sign_in = {.result = 49, .text = REFUSED "52e, v4563"}},
+        attempt, SHORT_PATIENCE);
+    assert_outcome(&r, OUTCOME_OUTCOME_UNKNOWN);
+    assert_true(double_get_count(f->second).sign_ins <= 1);
+    assert_int_equal(double_get_count(f->second).resets, 0);
 }
 
 /* ---- More than one controller ---------------------------------------------------------------- */
@@ -988,6 +1112,10 @@ int main(void) {
         TEST(a_late_answer_to_a_cancelled_reset_does_no_harm),
         TEST(what_is_done_stays_done_though_the_rest_fails),
         TEST(with_seconds_left_nothing_is_sent),
+        TEST(an_older_date_at_another_controller_is_no_sign_of_a_reset),
+        TEST(a_date_at_another_controller_is_no_sign_where_the_one_before_is_hidden),
+        TEST(another_controller_is_believed_that_it_was_done_and_nothing_else),
+        TEST(that_an_earlier_attempt_was_not_done_is_not_believed_to_another_controller),
         TEST(a_search_that_fails_is_asked_elsewhere),
         TEST(a_busy_controller_has_changed_nothing_so_another_is_asked),
         TEST(a_connection_closed_while_idle_costs_no_request),
