@@ -12,7 +12,13 @@
  * nothing was done only after a while; another one may not have heard of it yet. Where it is not
  * known which one that was, all controllers of the domain must say so. To a locked account Windows
  * answers every password alike; there the date decides, and only on the controller that the modify
- * was sent to. Nothing here logs. */
+ * was sent to.
+ *
+ * Whether a wrong password might lock the account is judged by the count of wrong ones
+ * (badPwdCount) of the controller that is looked at. Each counts for itself (MS-ADA1 2.83), and
+ * the PDC emulator, which hears of the wrong ones at all of them, may have counted more: there the
+ * bind can be the one that locks an account that others try in the same minutes. Nothing here logs.
+ */
 
 #include "ldap/account.h"
 #include "ldap/call.h"
