@@ -47,6 +47,8 @@ static json_t *warnings_of(const directory_reply *reply) {
         (void) json_array_append_new(warnings, json_string("accountStillLocked"));
     if (reply->must_change_failed)
         (void) json_array_append_new(warnings, json_string("mustChangeAtNextSignInNotSet"));
+    if (reply->must_change_unknown)
+        (void) json_array_append_new(warnings, json_string("mustChangeAtNextSignInUnknown"));
     if (reply->history_not_enforced)
         (void) json_array_append_new(warnings, json_string("passwordHistoryNotEnforced"));
     if (reply->already_set)

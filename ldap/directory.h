@@ -233,6 +233,7 @@ typedef struct directory_reply {
     bool must_change;          /* reset: must change at next sign-in was set */
     bool
         must_change_failed; /* reset: was asked for and refused; the password is set all the same */
+    bool must_change_unknown;  /* reset: was asked for, and not answered; the password is set */
     bool history_not_enforced; /* reset: done without policy hints */
     bool answer_lost; /* the modify was not answered; that it was done has been found by looking */
     bool already_set; /* reset, change: an earlier attempt of the request had set the password */

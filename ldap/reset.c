@@ -12,14 +12,19 @@
 
 /* ---- After it was done ----------------------------------------------------------------------- */
 
+static void tell_must_change(write_call *w, bool is_set) {
+    w->call.reply.must_change = is_set;
+    w->call.reply.must_change_failed = !is_set;
+    w->call.reply.must_change_unknown = false;
+    call_end(&w->call);
+}
+
 static void on_must_change_settled(settle_verdict v, controller *by, void *userdata) {
     write_call *w = userdata;
 
     (void) by;
     w->settling = settle_free(w->settling);
-    w->call.reply.must_change = v == SETTLED_DONE;
-    w->call.reply.must_change_failed = v != SETTLED_DONE;
-    call_end(&w->call);
+    tell_must_change(w, v == SETTLED_DONE);
 }
 
 static void on_must_change_set(const connection_answer *answer, void *userdata) {
@@ -33,11 +38,9 @@ static void on_must_change_set(const connection_answer *answer, void *userdata) 
         return;
     }
 
-    w->call.reply.must_change = answer->result == LDAP_SUCCESS;
-    w->call.reply.must_change_failed = answer->result != LDAP_SUCCESS;
     if (answer->result != LDAP_SUCCESS)
         call_expect(&w->call, OUTCOME_INVALID, answer_describe(answer->result, answer->text));
-    call_end(&w->call);
+    tell_must_change(w, answer->result == LDAP_SUCCESS);
 }
 
 static void set_must_change(write_call *w) {
@@ -45,11 +48,12 @@ static void set_must_change(write_call *w) {
                            .mod_type = (char[]){"pwdLastSet"},
                            .mod_values = (char *[]){(char[]){"0"}, NULL}};
     LDAPMod *mods[] = {&must_change, NULL};
-    connection *c = call_write_connection(&w->call);
 
-    if (!c || connection_modify(c, write_target(w), mods, NULL, "a must-change at next sign-in",
-                                on_must_change_set, w, &w->call.request) < 0)
-        call_end(&w->call);
+    if (write_modify(w, mods, NULL, "a must-change at next sign-in", on_must_change_set) < 0)
+        return call_end(&w->call);
+
+    w->call.reply.must_change_failed = false;
+    w->call.reply.must_change_unknown = true;
 }
 
 static void complete(write_call *w) {

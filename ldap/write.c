@@ -252,22 +252,32 @@ static void on_answer(const connection_answer *answer, void *userdata) {
         on_refused(w, o, answer->text);
 }
 
-int write_send(write_call *w, LDAPMod **mods, const LDAPControl *critical_control) {
-    _cleanup_free_ char *what = text_format("%s of %s", w->kind->name, w->order.account->guid);
+int write_modify(write_call *w, LDAPMod **mods, const LDAPControl *critical_control,
+                 const char *what, connection_answer_fn fn) {
     connection *c = call_write_connection(&w->call);
     int r;
 
-    if (!what)
-        return -ENOMEM;
     if (!c)
         return -ENOTCONN;
 
     w->patience = sd_event_source_disable_unref(w->patience);
     r = sd_event_add_time(w->call.directory->domain.event, &w->patience, CLOCK_MONOTONIC,
                           now_monotonic() + MODIFY_PATIENCE, USEC_PER_MSEC, on_patience_lost, w);
-    if (r >= 0)
-        r = connection_modify(c, write_target(w), mods, critical_control, what, on_answer, w,
-                              &w->call.request);
+    if (r < 0)
+        return r;
+
+    return connection_modify(c, write_target(w), mods, critical_control, what, fn, w,
+                             &w->call.request);
+}
+
+int write_send(write_call *w, LDAPMod **mods, const LDAPControl *critical_control) {
+    _cleanup_free_ char *what = text_format("%s of %s", w->kind->name, w->order.account->guid);
+    int r;
+
+    if (!what)
+        return -ENOMEM;
+
+    r = write_modify(w, mods, critical_control, what, on_answer);
     if (r < 0)
         return r;
 

@@ -71,7 +71,16 @@ int write_new(directory *d, const write_kind *kind, const write_order *order, di
 /* The account's name for requests. */
 const char *write_target(const write_call *w);
 
-/* Sends the modify to the call's controller. Returns 0 or negative errno. */
+/* Sends a modify to the call's controller. One that has waited long for its answer is asked whether
+ * it is there at all; where it is not, the answer is that the connection was lost.
+ *
+ * what   for the log
+ *
+ * Returns 0 or negative errno. */
+int write_modify(write_call *w, LDAPMod **mods, const LDAPControl *critical_control,
+                 const char *what, connection_answer_fn fn);
+
+/* Sends the call's own modify, and sees to its answer. Returns 0 or negative errno. */
 int write_send(write_call *w, LDAPMod **mods, const LDAPControl *critical_control);
 
 /* Finds out what became of a modify that was sent to the call's controller and not answered; the

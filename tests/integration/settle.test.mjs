@@ -314,6 +314,15 @@ test('a controller that falls silent is given up, and asked again', async () => 
   assert.equal(bind(name, payload.newPassword), 'yes');
 });
 
+test('a must-change that a controller falls silent over is told as it is', async () => {
+  const { name, user } = someone();
+  const { answer, payload } = await askAndLose(
+    'silent', reset(user, newPassword(), { forceChangePasswordNextSignIn: true }), ADMINISTRATOR, 1);
+  assertDone(answer, []);
+  assert.equal(answer.json.mustChangeAtNextSignIn, true);
+  assert.equal(bind(name, payload.newPassword), '773');
+});
+
 test('where the controller is gone, another one vouches for what was done, and for nothing else', async () => {
   useControllers(CONTROLLER, env.WRITEBACK_LAB_DC2);
   const ask = async (how) => {

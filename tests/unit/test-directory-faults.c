@@ -521,20 +521,27 @@ static void a_late_answer_to_a_cancelled_reset_does_no_harm(void **state) {
 
 static void what_is_done_stays_done_though_the_rest_fails(void **state) {
     fixture *f = *state;
-    static const double_answer must_change[] = {
-        {.result = 53, .text = "0000052D: Unwilling to perform - password is too young to change!"},
-        {.manner = DOUBLE_HANGS_UP},
-        {.manner = DOUBLE_IS_SILENT},
+    static const struct {
+        double_answer answer;
+        usec_t patience;
+        bool is_known;
+    } must_change[] = {
+        {{.result = 53, .text = "0000052D: Unwilling to perform - x is too young to change!"},
+         PATIENCE,
+         true},
+        {{.manner = DOUBLE_HANGS_UP}, PATIENCE, true}, /* the account shows it */
+        {{.manner = DOUBLE_IS_SILENT}, SHORT_PATIENCE, false},
     };
 
     start(f, (double_script){.hints = HINTS}, NULL);
     for (size_t i = 0; i < ELEMENTSOF(must_change); i++) {
         result r;
 
-        double_get_script(f->first)->must_change = must_change[i];
-        r = reset_within(f, "Correct-Horse-4711", RESET_MUST_CHANGE, SHORT_PATIENCE);
+        double_get_script(f->first)->must_change = must_change[i].answer;
+        r = reset_within(f, "Correct-Horse-4711", RESET_MUST_CHANGE, must_change[i].patience);
         assert_outcome(&r, OUTCOME_INVALID);
-        assert_true(r.reply.must_change_failed);
+        assert_int_equal(r.reply.must_change_failed, must_change[i].is_known);
+        assert_int_equal(r.reply.must_change_unknown, !must_change[i].is_known);
         assert_false(r.reply.must_change);
         assert_true(r.reply.password_last_set != 0);
     }

@@ -42,6 +42,7 @@ export const ruleSentence = ({ rule, required }) =>
 const WARNINGS = {
   accountStillLocked: 'The account is still locked out.',
   mustChangeAtNextSignInNotSet: 'That it must be changed at the next sign-in could not be set.',
+  mustChangeAtNextSignInUnknown: 'Whether it must be changed at the next sign-in could not be found out.',
   passwordHistoryNotEnforced: 'The password history was not looked at: the controller cannot do so.',
   passwordAlreadySet: 'An earlier attempt of this very request had set it already.',
   answerLost: 'The domain controller’s answer was lost; the agent looked, and found it done.',
