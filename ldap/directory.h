@@ -291,8 +291,9 @@ typedef enum directory_reset_flags {
  * domain's any more, that stays unknown. Nothing is sent in the last three seconds before the
  * deadline: that too is OUTCOME_AD_NOT_REACHABLE.
  *
- * A password that is refused for its history or its age, set since the request was issued, and with
- * which the user can sign in, was set by this request before: it succeeds (already_set).
+ * A password that is refused for its history, its age or no rule that can be told, set since the
+ * request was issued, and with which the user can sign in, was set by this request before: it
+ * succeeds (already_set).
  *
  * Returns 0, or -ENOMEM. Logs nothing. */
 int directory_reset(directory *d, const directory_account *account, const secret *password,

@@ -2,8 +2,20 @@
 #include "ldap/refusal.h"
 
 #include "agent/base/clock.h"
+#include "agent/base/text.h"
 #include "ldap/policy.h"
 #include "ldap/policy_entry.h"
+
+/* The domain's own policy does not hold for an account that has a fine-grained one. */
+static void say_what_is_unknown(write_call *w) {
+    const char *policy_dn = w->order.account->policy_dn;
+
+    if (policy_dn && w->call.reply.n_reasons == 0)
+        call_expect(&w->call, OUTCOME_AD_PASSWORD_POLICY,
+                    text_format("%s (which rule, is not known: %s, the account's fine-grained "
+                                "policy, could not be read)",
+                                w->call.detail ? w->call.detail : "?", policy_dn));
+}
 
 static void end_with_reasons(write_call *w, const password_policy *policy) {
     policy_subject subject = {
@@ -17,6 +29,8 @@ static void end_with_reasons(write_call *w, const password_policy *policy) {
 
     w->call.reply.n_reasons = policy_reasons(w->refusal ? w->refusal : "", policy, &subject,
                                              w->order.new_password, w->call.reply.reasons);
+    if (!policy)
+        say_what_is_unknown(w);
     write_refused(w);
 }
 

@@ -45,8 +45,8 @@ typedef struct settle_question {
     const secret *new_password; /* of SETTLE_PASSWORD, as what follows */
     usec_t since; /* when the request was issued, CLOCK_REALTIME: a later pwdLastSet is a sign of
                      it; 0: any but the account's is */
-    bool once;    /* one look will do, and neither "must change" nor a clock that goes wrong is a
-                     sign */
+    bool once; /* one look will do; neither "must change" nor a clock that goes wrong is a sign, and
+                  what is said to a locked account no proof */
 } settle_question;
 
 /* by   the controller that told it. The callee may free the settle. */

@@ -159,13 +159,14 @@ static bool has_reason(const directory_reply *reply, const char *rule) {
     return false;
 }
 
-/* Once the password is set, it is in the history, was set just now, and is not the old one. */
+/* Once the password is set, it is in the history, was set just now, and is not the old one. Where
+ * no rule is known it may be any of these. */
 static bool may_be_refused_for_itself(const write_call *w) {
     const directory_reply *reply = &w->call.reply;
 
     return w->order.attempt.issued > 0 &&
-           (reply->outcome == OUTCOME_AD_INCORRECT_PASSWORD ||
-            has_reason(reply, "passwordHistory") || has_reason(reply, "minimumPasswordAge"));
+           (reply->n_reasons == 0 || has_reason(reply, "passwordHistory") ||
+            has_reason(reply, "minimumPasswordAge"));
 }
 
 static void on_refusal_settled(settle_verdict v, controller *by, void *userdata) {

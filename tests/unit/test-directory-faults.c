@@ -128,6 +128,12 @@ static void assert_outcome(const result *r, outcome o) {
                  o == OUTCOME_INVALID ? "success" : outcome_get(o)->name, r->detail);
 }
 
+/* A FILETIME. */
+static const char *date_of(usec_t realtime, char ret[static 32]) {
+    (void) snprintf(ret, 32, "%" PRIu64, realtime * 10 + UINT64_C(116444736000000000));
+    return ret;
+}
+
 static void on_state(directory *d, void *userdata) {
     fixture *f = userdata;
 
@@ -386,19 +392,63 @@ static void rules_that_windows_does_not_name_are_worked_out(void **state) {
     }
 }
 
-static void a_policy_that_may_not_be_read_is_not_guessed(void **state) {
+#define FINE_GRAINED                                                                               \
+    "CN=PSO,CN=Password Settings Container,CN=System,"                                             \
+    "DC=corp,DC=example"
+
+/* The domain's is not in force where another one is. */
+static void a_policy_that_may_not_be_read_is_named_and_not_guessed(void **state) {
     fixture *f = *state;
     result r;
 
     start(f,
           (double_script){.hints = HINTS,
-                          .policy_dn = "CN=PSO,CN=Password Settings Container,CN=System,"
-                                       "DC=corp,DC=example",
+                          .policy_dn = FINE_GRAINED,
                           .reset = {.result = 53, .text = WINDOWS_POLICY}},
           NULL);
     r = reset_within(f, "abc", 0, PATIENCE);
     assert_outcome(&r, OUTCOME_AD_PASSWORD_POLICY);
     assert_int_equal(r.reply.n_reasons, 0);
+    assert_non_null(strstr(r.detail, "0000052D"));
+    assert_non_null(strstr(r.detail, FINE_GRAINED));
+}
+
+/* Another agent did it, and this one is told no rule. To a locked account Windows says 775 whatever
+ * the password is. */
+static void a_repetition_is_known_by_its_password_where_no_rule_is_told(void **state) {
+    fixture *f = *state;
+    static const struct {
+        int result;
+        const char *text;
+        bool is_known;
+    } answers[] = {
+        {0, "", true},
+        {49, REFUSED "532, v4563", true},
+        {49, REFUSED "52e, v4563", false},
+        {49, REFUSED "775, v4563", false},
+    };
+    directory_attempt attempt = {.issued = now_realtime() - 5 * USEC_PER_SEC};
+    char date[32];
+
+    start(f,
+          (double_script){.hints = HINTS,
+                          .policy_dn = FINE_GRAINED,
+                          .password_last_set = date_of(now_realtime(), date),
+                          .reset = {.result = 53, .text = WINDOWS_POLICY}},
+          NULL);
+    for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
+        result found = locate(f), r;
+
+        assert_outcome(&found, OUTCOME_INVALID);
+        double_get_script(f->first)->sign_in =
+            (double_answer){.result = answers[i].result, .text = answers[i].text};
+        attempt.deadline = now_monotonic() + PATIENCE;
+        r = reset_found(f, found.account, "Correct-Horse-4711", 0, attempt);
+        directory_account_free(found.account);
+
+        assert_outcome(&r, answers[i].is_known ? OUTCOME_INVALID : OUTCOME_AD_PASSWORD_POLICY);
+        assert_int_equal(r.reply.already_set, answers[i].is_known);
+    }
 }
 
 static void a_referral_is_not_followed(void **state) {
@@ -566,12 +616,6 @@ static void with_seconds_left_nothing_is_sent(void **state) {
 }
 
 /* ---- Another controller's word for what was not answered ------------------------------------- */
-
-/* A FILETIME. */
-static const char *date_of(usec_t realtime, char ret[static 32]) {
-    (void) snprintf(ret, 32, "%" PRIu64, realtime * 10 + UINT64_C(116444736000000000));
-    return ret;
-}
 
 /* Every connection to it is cut, and every new one. */
 static void fall_away(controller_double *d) {
@@ -1109,7 +1153,8 @@ int main(void) {
         TEST(windows_answers_to_a_change_are_understood),
         TEST(windows_refusals_of_the_agents_account_are_told_apart),
         TEST(rules_that_windows_does_not_name_are_worked_out),
-        TEST(a_policy_that_may_not_be_read_is_not_guessed),
+        TEST(a_policy_that_may_not_be_read_is_named_and_not_guessed),
+        TEST(a_repetition_is_known_by_its_password_where_no_rule_is_told),
         TEST(a_referral_is_not_followed),
         TEST(a_name_by_guid_that_is_refused_is_given_as_dn),
         TEST(a_reset_without_an_answer_is_unknown_and_never_sent_again),
