@@ -111,6 +111,11 @@ static outcome classify_result(answer_kind kind, int result) {
     case LDAP_UNAVAILABLE:
         return OUTCOME_AD_NOT_REACHABLE;
 
+    /* A controller that has more time will find it. */
+    case LDAP_TIMELIMIT_EXCEEDED:
+    case LDAP_ADMINLIMIT_EXCEEDED:
+        return kind == ANSWER_TO_SEARCH ? OUTCOME_AD_NOT_REACHABLE : OUTCOME_AD_UNKNOWN_ERROR;
+
     default:
         return OUTCOME_AD_UNKNOWN_ERROR;
     }

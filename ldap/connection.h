@@ -95,6 +95,10 @@ typedef void (*connection_answer_fn)(const connection_answer *answer, void *user
  */
 #define CONNECTION_PATIENCE (10 * USEC_PER_SEC)
 
+/* What a controller may spend on a search: a long one ends in an answer (LDAP result 3) and not
+ * with the connection. */
+#define CONNECTION_SEARCH_LIMIT (8 * USEC_PER_SEC)
+
 int connection_bind(connection *c, const char *dn, const secret *password, connection_answer_fn fn,
                     void *userdata, connection_request **ret);
 

@@ -306,7 +306,7 @@ static void list_control(const LDAPControl *critical, LDAPControl *copy, LDAPCon
 static int search(connection *c, const char *base, int scope, const char *filter,
                   const char *const *attributes, const LDAPControl *critical_control,
                   connection_answer_fn fn, void *userdata, connection_request **ret) {
-    struct timeval limit = {.tv_sec = CONNECTION_PATIENCE / USEC_PER_SEC};
+    struct timeval limit = {.tv_sec = CONNECTION_SEARCH_LIMIT / USEC_PER_SEC};
     LDAPControl control, *controls[2];
     connection_request *r;
     int error;

@@ -35,7 +35,38 @@ static void succeed(locate_call *l) {
     call_end(&l->call);
 }
 
+/* The controller has no time; another one may have. */
+static void try_next(locate_call *l, const connection_answer *answer, const char *hint) {
+    _cleanup_free_ char *said = answer_describe(answer->result, answer->text);
+    _cleanup_free_ char *problem =
+        text_format("did not carry the search out: %s%s", said ? said : "?", hint);
+
+    call_try_next(&l->call, problem ? problem : "is busy");
+}
+
 /* ---- Privileged or not, in scope or not ------------------------------------------------------ */
+
+static void fail_without_groups(locate_call *l) {
+    call_fail(&l->call, OUTCOME_AD_CONFIGURATION,
+              strdup("the agent's account may not read tokenGroups, so it cannot be told "
+                     "whether the user is in a privileged group, or in one of AllowedTargets= "
+                     "or DeniedTargets=; let it read that (as members of Pre-Windows 2000 "
+                     "Compatible Access may), or take the groups out"));
+}
+
+static void on_groups_refused(locate_call *l, const connection_answer *answer) {
+    switch (call_take_answer(&l->call, ANSWER_TO_SEARCH, answer)) {
+    case OUTCOME_AD_NOT_REACHABLE:
+        return try_next(l, answer, "");
+
+    case OUTCOME_AD_PERMISSIONS:
+        return fail_without_groups(l);
+
+    /* Not found: it was deleted in this moment. */
+    default:
+        call_end(&l->call);
+    }
+}
 
 static void on_groups(const connection_answer *answer, void *userdata) {
     locate_call *l = userdata;
@@ -44,29 +75,28 @@ static void on_groups(const connection_answer *answer, void *userdata) {
     l->call.request = NULL;
     if (answer->result == -1)
         return call_try_next(&l->call, answer->text);
+    if (answer->result != LDAP_SUCCESS)
+        return on_groups_refused(l, answer);
 
     if (answer->n_entries == 1)
         r = account_judge(l->found, controller_survey(l->call.controller),
                           &(const entry){answer->ld, answer->entries[0]});
     if (r < 0)
-        return call_fail(
-            &l->call, OUTCOME_AD_CONFIGURATION,
-            strdup("the agent's account may not read tokenGroups, so it cannot be told "
-                   "whether the user is in a privileged group, or in one of AllowedTargets= "
-                   "or DeniedTargets=; let it read that (as members of Pre-Windows 2000 "
-                   "Compatible Access may), or take the groups out"));
+        return fail_without_groups(l);
 
     succeed(l);
 }
 
-/* tokenGroups has the groups in groups, and the primary group, which member and memberOf lack. */
+/* tokenGroups has the groups in groups, and the primary group, which member and memberOf lack. The
+ * account is named by its GUID, which it keeps if it is renamed or moved in this moment. */
 static void look_at_groups(locate_call *l) {
     static const char *const attributes[] = {"tokenGroups", NULL};
-
+    _cleanup_free_ char *name = text_format("<GUID=%s>", l->found->guid);
     connection *c = call_connection(&l->call);
 
-    if (!c || connection_search(c, l->found->dn, LDAP_SCOPE_BASE, "(objectClass=*)", attributes,
-                                on_groups, l, &l->call.request) < 0)
+    if (!name || !c ||
+        connection_search(c, name, LDAP_SCOPE_BASE, "(objectClass=*)", attributes, on_groups, l,
+                          &l->call.request) < 0)
         call_try_next(&l->call, "takes no more requests");
 }
 
@@ -116,11 +146,21 @@ static void on_found(locate_call *l, entry e) {
     succeed(l);
 }
 
+/* Active Directory brings no index of mS-DS-ConsistencyGuid: without one it reads all accounts. */
+static const char *hint_at_index(const locate_call *l, int result) {
+    bool took_too_long = result != LDAP_BUSY && result != LDAP_UNAVAILABLE;
+
+    return took_too_long && l->id.type == IDENTIFIER_IMMUTABLE_ID &&
+                   l->anchor == ANCHOR_CONSISTENCY_GUID
+               ? "; mS-DS-ConsistencyGuid, by which it searched, may have no index there"
+               : "";
+}
+
 static void on_refused(locate_call *l, const connection_answer *answer) {
     outcome o = call_take_answer(&l->call, ANSWER_TO_SEARCH, answer);
 
     if (o == OUTCOME_AD_NOT_REACHABLE)
-        return call_try_next(&l->call, "is busy");
+        return try_next(l, answer, hint_at_index(l, answer->result));
 
     /* What does not exist is the base of the search. */
     if (o == OUTCOME_AD_USER_NOT_FOUND)

@@ -42,7 +42,7 @@ typedef struct request {
     ber_tag_t tag;
     char name[256];
     ber_int_t scope;
-    bool is_must_change, unlocks, has_2239, has_2066;
+    bool is_must_change, unlocks, has_2239, has_2066, is_for_groups;
 } request;
 
 /* ---- Certificate ----------------------------------------------------------------------------- */
@@ -156,6 +156,11 @@ static void answer_search(SSL *ssl, const request *r, const double_script *s) {
                                      {"pwdHistoryLength", "24"},
                                      {"minPwdAge", "-864000000000"},
                                      {"pwdProperties", "1"}};
+    const char *const group[][2] = {
+        {"objectClass", "group"},
+        {"groupType", "-2147483646"},
+        {"objectSid", "\x01\x01\x00\x00\x00\x00\x00\x05\x13\x00\x00\x00"},
+    };
     const char *const account[][2] = {
         {"objectGUID", "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f"},
         {"objectSid", "\x01\x01\x00\x00\x00\x00\x00\x05\x12\x00\x00\x00"},
@@ -165,6 +170,7 @@ static void answer_search(SSL *ssl, const request *r, const double_script *s) {
         {"msDS-User-Account-Control-Computed", "0"},
         {"pwdLastSet", s->password_last_set ? s->password_last_set : "130000000000000000"},
         {"msDS-ResultantPSO", s->policy_dn},
+        {"tokenGroups", r->is_for_groups ? "another" : NULL},
     };
 
     if (*r->name == '\0')
@@ -173,6 +179,8 @@ static void answer_search(SSL *ssl, const request *r, const double_script *s) {
         send_entry(ssl, r, SERVICE_DN, service, ELEMENTSOF(service));
     else if (strcmp(r->name, DOMAIN_DN) == 0 && r->scope == LDAP_SCOPE_BASE)
         send_entry(ssl, r, DOMAIN_DN, domain, ELEMENTSOF(domain));
+    else if (strcmp(r->name, DOUBLE_GROUP_DN) == 0)
+        send_entry(ssl, r, DOUBLE_GROUP_DN, group, ELEMENTSOF(group));
     else if (!s->is_empty && (!s->policy_dn || strcmp(r->name, s->policy_dn) != 0))
         send_entry(ssl, r, DOUBLE_DN, account, ELEMENTSOF(account));
     send_result(ssl, r, LDAP_SUCCESS, "", NULL);
@@ -198,7 +206,7 @@ static bool answer(controller_double *d, SSL *ssl, const request *r) {
         a = s.bind;
     } else if (r->tag == LDAP_REQ_SEARCH && !is_setup_search(r)) {
         d->count.searches++;
-        a = s.search;
+        a = r->is_for_groups ? s.groups : s.search;
     } else if (r->tag == LDAP_REQ_MODIFY && r->is_must_change) {
         d->count.must_changes++;
         a = s.must_change;
@@ -296,6 +304,7 @@ static void parse_request(unsigned char *message, size_t size, request *ret) {
     ber_free(ber, 1);
 
     ret->is_must_change = holds(message, size, "pwdLastSet");
+    ret->is_for_groups = *ret->name != 0 && holds(message, size, "tokenGroups");
     ret->unlocks = holds(message, size, "lockoutTime");
     ret->has_2239 =
         holds(message, size, "1.2.840.113556.1.4.2239\x01\x01\xff\x04\x05\x30\x03\x02\x01\x01");

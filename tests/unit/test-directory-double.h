@@ -10,6 +10,7 @@
 
 #define DOUBLE_GUID "03020100-0504-0706-0809-0a0b0c0d0e0f"
 #define DOUBLE_DN "CN=Ada,OU=Staff,DC=corp,DC=example"
+#define DOUBLE_GROUP_DN "CN=Chiefs,OU=Staff,DC=corp,DC=example" /* the account is not in it */
 
 typedef enum double_manner {
     DOUBLE_ANSWERS,
@@ -40,6 +41,7 @@ typedef struct double_script {
 
     double_answer bind, search, must_change, reset;
     double_answer sign_in; /* to a bind as the account */
+    double_answer groups;  /* to a search for its groups */
 } double_script;
 
 typedef struct controller_double controller_double;

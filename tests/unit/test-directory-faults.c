@@ -62,16 +62,19 @@ static void run_until(fixture *f, const bool *done, usec_t patience) {
         assert_true(sd_event_run(f->event, 20 * USEC_PER_MSEC) >= 0);
 }
 
-static result locate(fixture *f) {
-    directory_identifier id = {IDENTIFIER_SAM_ACCOUNT_NAME, "ada"};
+static result locate_by(fixture *f, const directory_identifier *id) {
     directory_call *call;
     result r = {};
 
     assert_int_equal(
-        directory_locate(f->directory, &id, now_monotonic() + PATIENCE, on_done, &r, &call), 0);
+        directory_locate(f->directory, id, now_monotonic() + PATIENCE, on_done, &r, &call), 0);
     run_until(f, &r.done, 2 * PATIENCE);
     assert_true(r.done);
     return r;
+}
+
+static result locate(fixture *f) {
+    return locate_by(f, &(directory_identifier){IDENTIFIER_SAM_ACCOUNT_NAME, "ada"});
 }
 
 static result reset_as(fixture *f, const directory_attempt *attempt) {
@@ -726,9 +729,11 @@ static void a_search_that_fails_is_asked_elsewhere(void **state) {
     fixture *f = *state;
     double_script second = {.hints = HINTS};
     static const double_answer failures[] = {
+        {.result = LDAP_BUSY},
+        {.result = LDAP_TIMELIMIT_EXCEEDED},
+        {.result = LDAP_ADMINLIMIT_EXCEEDED},
         {.manner = DOUBLE_HANGS_UP},
         {.manner = DOUBLE_SENDS_GARBAGE},
-        {.result = LDAP_BUSY},
     };
 
     start(f, (double_script){.hints = HINTS}, &second);
@@ -740,6 +745,79 @@ static void a_search_that_fails_is_asked_elsewhere(void **state) {
         assert_outcome(&r, OUTCOME_INVALID);
         assert_string_equal(r.controller, double_name(f->second));
         directory_account_free(r.account);
+    }
+}
+
+/* It may be found another time, and by an index much sooner. */
+static void a_search_that_takes_too_long_names_the_index_that_may_be_missing(void **state) {
+    fixture *f = *state;
+    static const struct {
+        directory_identifier id;
+        int result;
+        bool names_index;
+    } searches[] = {
+        {{IDENTIFIER_IMMUTABLE_ID, "AAECAwQFBgcICQoLDA0ODw=="}, LDAP_TIMELIMIT_EXCEEDED, true},
+        {{IDENTIFIER_IMMUTABLE_ID, "AAECAwQFBgcICQoLDA0ODw=="}, LDAP_BUSY, false},
+        {{IDENTIFIER_SAM_ACCOUNT_NAME, "ada"}, LDAP_TIMELIMIT_EXCEEDED, false},
+    };
+
+    start(f, (double_script){.hints = HINTS}, NULL);
+    for (size_t i = 0; i < ELEMENTSOF(searches); i++) {
+        directory_identifier id = searches[i].id;
+        result r;
+
+        double_get_script(f->first)->search = (double_answer){.result = searches[i].result};
+        r = locate_by(f, &id);
+        assert_outcome(&r, OUTCOME_AD_NOT_REACHABLE);
+        assert_int_equal(strstr(r.detail, "mS-DS-ConsistencyGuid") != NULL,
+                         searches[i].names_index);
+    }
+}
+
+static void a_look_at_the_groups_that_fails_is_taken_elsewhere(void **state) {
+    fixture *f = *state;
+    double_script second = {.hints = HINTS};
+    static const double_answer failures[] = {
+        {.result = LDAP_BUSY},
+        {.result = LDAP_UNAVAILABLE},
+        {.manner = DOUBLE_HANGS_UP},
+    };
+
+    f->config.privileged_groups = calloc(2, sizeof(char *));
+    f->config.privileged_groups[0] = strdup(DOUBLE_GROUP_DN);
+    start(f, (double_script){.hints = HINTS}, &second);
+    for (size_t i = 0; i < ELEMENTSOF(failures); i++) {
+        result r;
+
+        double_get_script(f->first)->groups = failures[i];
+        r = locate(f);
+        assert_outcome(&r, OUTCOME_INVALID);
+        assert_string_equal(r.controller, double_name(f->second));
+        directory_account_free(r.account);
+    }
+}
+
+static void an_account_that_is_gone_before_its_groups_are_seen_is_not_found(void **state) {
+    fixture *f = *state;
+    static const struct {
+        double_answer answer;
+        outcome outcome;
+    } answers[] = {
+        {{.result = LDAP_NO_SUCH_OBJECT,
+          .text = "0000208D: NameErr: DSID-0310028D, problem 2001 (NO_OBJECT), data 0\n"},
+         OUTCOME_AD_USER_NOT_FOUND},
+        {{.result = LDAP_INSUFFICIENT_ACCESS}, OUTCOME_AD_CONFIGURATION},
+    };
+
+    f->config.privileged_groups = calloc(2, sizeof(char *));
+    f->config.privileged_groups[0] = strdup(DOUBLE_GROUP_DN);
+    start(f, (double_script){.hints = HINTS}, NULL);
+    for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
+        result r;
+
+        double_get_script(f->first)->groups = answers[i].answer;
+        r = locate(f);
+        assert_outcome(&r, answers[i].outcome);
     }
 }
 
@@ -1169,6 +1247,9 @@ int main(void) {
         TEST(another_controller_is_believed_that_it_was_done_and_nothing_else),
         TEST(that_an_earlier_attempt_was_not_done_is_not_believed_to_another_controller),
         TEST(a_search_that_fails_is_asked_elsewhere),
+        TEST(a_search_that_takes_too_long_names_the_index_that_may_be_missing),
+        TEST(a_look_at_the_groups_that_fails_is_taken_elsewhere),
+        TEST(an_account_that_is_gone_before_its_groups_are_seen_is_not_found),
         TEST(a_busy_controller_has_changed_nothing_so_another_is_asked),
         TEST(a_connection_closed_while_idle_costs_no_request),
         TEST(a_controller_without_hints_is_passed_over),
