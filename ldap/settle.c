@@ -9,6 +9,7 @@
 #include "agent/base/text.h"
 #include "ldap/policy_entry.h"
 #include "ldap/sign_in.h"
+#include "ldap/stamps.h"
 
 #define PAUSE (500 * USEC_PER_MSEC)
 
@@ -208,12 +209,26 @@ static bool was_set_since(const settle *s) {
     return s->last_set > (q->once || q->since < CLOCK_SKEW ? q->since : q->since - CLOCK_SKEW);
 }
 
-static void on_date_read(settle *s, usec_t last_set) {
+static usec_t read_stamp(entry e) {
+    _cleanup_free_ uint8_t *stamps = NULL;
+    size_t size;
+
+    if (entry_copy(e, "replPropertyMetaData", STAMPS_SIZE_MAX, &stamps, &size) < 0)
+        return 0;
+    return stamp_date(stamps, size, STAMP_UNICODE_PWD);
+}
+
+/* "Must change" hides when the password was set; the stamp of the password, to a second, does not.
+ */
+static void on_password_read(settle *s, entry e) {
     const settle_question *q = &s->question;
-    bool is_hidden = last_set == 0 && !q->once; /* "must change" hides when it was set */
+    usec_t last_set = entry_date(e, "pwdLastSet");
+    bool is_hidden = last_set == 0 && !q->once;
 
     s->last_set = last_set;
     s->is_clear = last_set != 0 && (q->since > 0 ? was_set_since(s) : was_set_since_found(s));
+    if (last_set == 0 && q->once)
+        s->is_clear = read_stamp(e) >= q->since;
     s->is_later = s->is_clear && (q->since == 0 || last_set > q->since + ISSUED_WITHIN);
     if (s->is_clear || (is_hidden && is_home(s)))
         return try_password(s);
@@ -241,7 +256,7 @@ static void on_looked(const connection_answer *answer, void *userdata) {
 
     switch (s->question.subject) {
     case SETTLE_PASSWORD:
-        return on_date_read(s, entry_date(e, "pwdLastSet"));
+        return on_password_read(s, e);
     case SETTLE_UNLOCK:
         return on_attribute_read(s, !s->is_locked);
     case SETTLE_MUST_CHANGE:
@@ -290,7 +305,7 @@ static controller *choose(settle *s) {
 }
 
 static int on_next_look(sd_event_source *source, uint64_t usec, void *userdata) {
-    static const char *const attributes[] = {"pwdLastSet", "badPwdCount",
+    static const char *const attributes[] = {"pwdLastSet", "badPwdCount", "replPropertyMetaData",
                                              "msDS-User-Account-Control-Computed", NULL};
     settle *s = userdata;
     controller *chosen;

@@ -14,6 +14,10 @@
  * answers every password alike; there the date decides, and only on the controller that the modify
  * was sent to.
  *
+ * "Must change" puts 0 in the place of the date. Where one look must do, the password's stamp
+ * (stamps.h) tells the date to a second; where that may not be read, no sign is seen, since an
+ * earlier request of another may have set the same password.
+ *
  * Whether a wrong password might lock the account is judged by the count of wrong ones
  * (badPwdCount) of the controller that is looked at. Each counts for itself (MS-ADA1 2.83), and
  * the PDC emulator, which hears of the wrong ones at all of them, may have counted more: there the
@@ -45,8 +49,8 @@ typedef struct settle_question {
     const secret *new_password; /* of SETTLE_PASSWORD, as what follows */
     usec_t since; /* when the request was issued, CLOCK_REALTIME: a later pwdLastSet is a sign of
                      it; 0: any but the account's is */
-    bool once; /* one look will do; neither "must change" nor a clock that goes wrong is a sign, and
-                  what is said to a locked account no proof */
+    bool once; /* one look will do; "must change" and a clock that goes wrong are no signs, and what
+                  is said to a locked account no proof */
 } settle_question;
 
 /* by   the controller that told it. The callee may free the settle. */

@@ -267,16 +267,20 @@ test('an agent that is killed after a change or an unlock tells the truth too', 
   assert.equal(bind(locked.name, OLD_PASSWORD), 'yes');
 });
 
+/** As if another agent came: it knows nothing of the first one's ledger, and has keys of its own. */
+async function forget() {
+  await stopAgent();
+  for (const file of readdirSync(STATE)) rmSync(`${STATE}/${file}`);
+  await startAgent();
+}
+
 test('another agent that gets the repetition comes to the same answer', async () => {
   const { name, user } = someone();
   const payload = await payloadOf(reset(user));
   assertDone(await send(payload), []);
   const set = lastSet(name);
 
-  // It knows nothing of the first one's ledger, and has keys of its own.
-  await stopAgent();
-  for (const file of readdirSync(STATE)) rmSync(`${STATE}/${file}`);
-  await startAgent();
+  await forget();
   assertDone(await send(payload), ['passwordAlreadySet']);
   assert.equal(lastSet(name), set);
 
@@ -305,6 +309,22 @@ test('a ledger that is gone beside its keys makes nothing new', async () => {
   const fresh = await payloadOf(reset(other.user));
   assertDone(await send(fresh), []);
   assert.equal(bind(other.name, fresh.newPassword), 'yes');
+});
+
+test('so it does where "must change" hides when the password was set', async () => {
+  const { name, user } = someone();
+  const payload = await payloadOf(reset(user, newPassword(), { forceChangePasswordNextSignIn: true }));
+  assertDone(await send(payload), []);
+
+  await forget();
+  const answer = await send(payload);
+  assertDone(answer, ['passwordAlreadySet']);
+  assert.equal(answer.json.mustChangeAtNextSignIn, true);
+
+  // Another request that asks for the same has not set it.
+  const now = Math.floor(Date.now() / 1000);
+  assertProblem(await send({ ...payload, jti: randomUUID(), iat: now + 1, exp: now + 60 }), 422, 'ADPasswordPolicyError');
+  assert.equal(bind(name, payload.newPassword), '773');
 });
 
 test('a controller that falls silent is given up, and asked again', async () => {

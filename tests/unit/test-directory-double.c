@@ -20,6 +20,7 @@
 #define DOMAIN_DN "DC=corp,DC=example"
 #define SERVICE_DN "CN=NTDS Settings,CN=DC1,CN=Servers,CN=Site,CN=Sites,CN=Configuration," DOMAIN_DN
 #define CONNECTIONS_MAX 64
+#define STAMPS_SIZE 64
 
 struct controller_double {
     double_script script;
@@ -136,6 +137,8 @@ static void send_entry(SSL *ssl, const request *r, const char *dn, const char *c
             (void) ber_printf(ber, "{s[o]}", values[i][0], values[i][1], (ber_len_t) 16);
         else if (strcmp(values[i][0], "objectSid") == 0)
             (void) ber_printf(ber, "{s[o]}", values[i][0], values[i][1], (ber_len_t) 12);
+        else if (strcmp(values[i][0], "replPropertyMetaData") == 0)
+            (void) ber_printf(ber, "{s[o]}", values[i][0], values[i][1], (ber_len_t) STAMPS_SIZE);
         else
             (void) ber_printf(ber, "{s[s]}", values[i][0], values[i][1]);
     }
@@ -143,7 +146,20 @@ static void send_entry(SSL *ssl, const request *r, const char *dn, const char *c
     send_ber(ssl, ber);
 }
 
+/* Of its password alone. */
+static void make_stamps(uint64_t seconds, char stamps[static STAMPS_SIZE]) {
+    static const unsigned char password[] = {0x5a, 0x00, 0x09, 0x00};
+
+    memset(stamps, 0, STAMPS_SIZE);
+    stamps[0] = 1;
+    stamps[8] = 1;
+    memcpy(stamps + 16, password, sizeof(password));
+    for (size_t i = 0; i < 8; i++)
+        stamps[24 + i] = (char) (seconds >> 8 * i);
+}
+
 static void answer_search(SSL *ssl, const request *r, const double_script *s) {
+    char stamps[STAMPS_SIZE];
     const char *const root[][2] = {
         {"defaultNamingContext", DOMAIN_DN},
         {"dsServiceName", SERVICE_DN},
@@ -170,9 +186,11 @@ static void answer_search(SSL *ssl, const request *r, const double_script *s) {
         {"msDS-User-Account-Control-Computed", "0"},
         {"pwdLastSet", s->password_last_set ? s->password_last_set : "130000000000000000"},
         {"msDS-ResultantPSO", s->policy_dn},
+        {"replPropertyMetaData", s->password_stamp > 0 ? stamps : NULL},
         {"tokenGroups", r->is_for_groups ? "another" : NULL},
     };
 
+    make_stamps(s->password_stamp, stamps);
     if (*r->name == '\0')
         send_entry(ssl, r, "", root, ELEMENTSOF(root));
     else if (strcmp(r->name, SERVICE_DN) == 0)

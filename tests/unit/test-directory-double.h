@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define DOUBLE_GUID "03020100-0504-0706-0809-0a0b0c0d0e0f"
 #define DOUBLE_DN "CN=Ada,OU=Staff,DC=corp,DC=example"
@@ -37,6 +38,7 @@ typedef struct double_script {
     bool refuses_guid_names;       /* as the target of a modify, with result 34 */
     const char *policy_dn;         /* of a fine-grained policy that nobody may read */
     const char *password_last_set; /* FILETIME; NULL: long ago */
+    uint64_t password_stamp;       /* in seconds since 1601; 0: it may not be seen */
     const char *current_time;      /* Generalized Time; NULL: it does not tell */
 
     double_answer bind, search, must_change, reset;

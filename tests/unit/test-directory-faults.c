@@ -454,6 +454,50 @@ static void a_repetition_is_known_by_its_password_where_no_rule_is_told(void **s
     }
 }
 
+#define WAS_USED                                                                                   \
+    "0000052D: Unwilling to perform - check_password_restrictions: the password was already used " \
+    "(previous password)!"
+
+/* "Must change" hides when the password was set; its stamp does not. */
+static void a_repetition_that_must_be_changed_is_known_by_the_stamp_of_its_password(void **state) {
+    fixture *f = *state;
+    directory_attempt attempt = {.issued = now_realtime() / USEC_PER_SEC * USEC_PER_SEC -
+                                           USEC_PER_MINUTE};
+    uint64_t issued = attempt.issued / USEC_PER_SEC + UINT64_C(11644473600);
+    const struct {
+        uint64_t stamp;
+        const char *text;
+        bool is_known;
+    } cases[] = {
+        {issued, REFUSED "773, v4563", true},
+        {issued + 1, REFUSED "773, v4563", true},
+        {issued + 1, REFUSED "52e, v4563", false},
+        {issued - 1, REFUSED "773, v4563", false}, /* another one has set it */
+        {0, REFUSED "773, v4563", false},          /* nobody knows who */
+    };
+
+    start(f,
+          (double_script){
+              .hints = HINTS, .password_last_set = "0", .reset = {.result = 53, .text = WAS_USED}},
+          NULL);
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        result found = locate(f), r;
+
+        assert_outcome(&found, OUTCOME_INVALID);
+        double_get_script(f->first)->password_stamp = cases[i].stamp;
+        double_get_script(f->first)->sign_in =
+            (double_answer){.result = LDAP_INVALID_CREDENTIALS, .text = cases[i].text};
+        attempt.deadline = now_monotonic() + PATIENCE;
+        r = reset_found(f, found.account, "Correct-Horse-4711", RESET_MUST_CHANGE, attempt);
+        directory_account_free(found.account);
+
+        assert_outcome(&r, cases[i].is_known ? OUTCOME_INVALID : OUTCOME_AD_PASSWORD_POLICY);
+        assert_int_equal(r.reply.already_set, cases[i].is_known);
+        assert_int_equal(r.reply.must_change, cases[i].is_known);
+    }
+    assert_int_equal(double_get_count(f->first).must_changes, 0);
+}
+
 static void a_referral_is_not_followed(void **state) {
     fixture *f = *state;
     result r;
@@ -1233,6 +1277,7 @@ int main(void) {
         TEST(rules_that_windows_does_not_name_are_worked_out),
         TEST(a_policy_that_may_not_be_read_is_named_and_not_guessed),
         TEST(a_repetition_is_known_by_its_password_where_no_rule_is_told),
+        TEST(a_repetition_that_must_be_changed_is_known_by_the_stamp_of_its_password),
         TEST(a_referral_is_not_followed),
         TEST(a_name_by_guid_that_is_refused_is_given_as_dn),
         TEST(a_reset_without_an_answer_is_unknown_and_never_sent_again),
