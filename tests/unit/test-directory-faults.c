@@ -747,8 +747,8 @@ static void another_controller_is_believed_that_it_was_done_and_nothing_else(voi
     }
 }
 
-/* It was set just before the request was issued, so it is the one that the controller at which the
- * request was sent may have replaced. */
+/* It was set just before the request was issued, so it is the one that the controller which is away
+ * may have replaced. Which one the request was sent to is not known. */
 static void that_an_earlier_attempt_was_not_done_is_not_believed_to_another_controller(
     void **state) {
     fixture *f = *state;
@@ -1041,51 +1041,41 @@ static void where_it_is_not_known_whom_it_was_sent_to_all_must_say_that_it_was_n
     assert_int_equal(double_get_count(f->second).resets, 0);
 }
 
-static char *filetime_text(usec_t t) {
-    char *text;
-
-    assert_true(asprintf(&text, "%llu",
-                         ((unsigned long long) t / USEC_PER_SEC + 11644473600ULL) * 10000000ULL) >
-                0);
-    return text;
-}
-
 static void another_controller_with_another_password_says_nothing_and_is_tried_once(void **state) {
     fixture *f = *state;
     double_script second = {.hints = HINTS};
-    _cleanup_free_ char *name = NULL, *lately = NULL;
+    _cleanup_free_ char *name = NULL;
+    char lately[32];
     directory_attempt attempt;
-    double_count before;
     result r;
 
     start(f, (double_script){.hints = HINTS}, &second);
     name = strdup(double_name(f->first));
     f->first = double_free(f->first);
-    lately = filetime_text(now_realtime() - 30 * USEC_PER_SEC);
-    before = double_get_count(f->second);
-    double_get_script(f->second)->password_last_set = lately;
-    double_get_script(f->second)->bind =
+    double_get_script(f->second)->password_last_set =
+        date_of(now_realtime() - 30 * USEC_PER_SEC, lately);
+    double_get_script(f->second)->sign_in =
         (double_answer){.result = 49, .text = REFUSED "52e, v4563"};
 
     attempt = again(name, LONG_ENOUGH);
     r = reset_as(f, &attempt);
     assert_outcome(&r, OUTCOME_OUTCOME_UNKNOWN);
-    assert_int_equal(double_get_count(f->second).binds, before.binds + 1);
+    assert_int_equal(double_get_count(f->second).sign_ins, 1);
     assert_int_equal(double_get_count(f->second).resets, 0);
 }
 
 static void what_another_controller_has_heard_of_was_done(void **state) {
     fixture *f = *state;
     double_script second = {.hints = HINTS};
-    _cleanup_free_ char *name = NULL, *lately = NULL;
+    _cleanup_free_ char *name = NULL;
+    char lately[32];
     directory_attempt attempt;
     result r;
 
     start(f, (double_script){.hints = HINTS}, &second);
     name = strdup(double_name(f->first));
     f->first = double_free(f->first);
-    lately = filetime_text(now_realtime());
-    double_get_script(f->second)->password_last_set = lately;
+    double_get_script(f->second)->password_last_set = date_of(now_realtime(), lately);
 
     attempt = again(name, 6 * PATIENCE);
     r = reset_as(f, &attempt);
