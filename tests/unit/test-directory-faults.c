@@ -1133,8 +1133,8 @@ static void where_it_goes_is_told_before_it_leaves(void **state) {
     assert_false(refused.result.reply.sent);
 
     /* Or nothing, until it is too late. */
-    begin_told(&late, found.account, password, USEC_PER_SEC);
-    run_until(f, &late.result.done, 2 * USEC_PER_SEC);
+    begin_told(&late, found.account, password, SHORT_PATIENCE);
+    run_until(f, &late.result.done, SHORT_PATIENCE + USEC_PER_SEC);
     assert_false(late.result.done);
     directory_call_go_on(late.call, OUTCOME_INVALID, NULL);
     run_until(f, &late.result.done, PATIENCE);
