@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# A real systemd for a test: a copy-on-write view of this host boots in a container, in the lab's network, with the
-# agent installed by `make install`. Nothing of the host is changed. To be sourced by a test that runs itself inside:
+# A real systemd for a test: a copy-on-write view of this host boots in a container, in the lab's network, where
+# the agent is installed as README.md says. Nothing of the host is changed. To be sourced by a test that runs itself inside:
 #
 #     tests/lab/run --no-agent TEST BUILD
 #
 #     . container.sh
-#     inside() { check 'it starts' systemctl start writebackd; }
+#     inside() { installs && check 'it starts' systemctl start writebackd; }
 #     container_run "$@"
 #
 # Uses of a test's own: SECONDS_MAX for how long it may take.
@@ -33,12 +33,12 @@ container_run() {
 
 outside() {
     make_view
-    install_agent
+    configure_agent
     install_test
     serve_the_inside &
     trap "kill $! || true" EXIT
     timeout $((SECONDS_MAX + 60)) systemd-nspawn -D "$ROOT" --register=no --keep-unit --quiet --console=pipe \
-        --bind="$SCRATCH" --bind-ro="$TREE" --bind-ro="$WRITEBACK_LAB_CACHE" --bind-ro=/etc/hosts \
+        --bind="$SCRATCH" --bind-ro="$TREE" --bind-ro="$WRITEBACK_LAB_CACHE" --bind-ro="$BUILD" --bind-ro=/etc/hosts \
         --boot systemd.unit=writeback-test.target >"$SCRATCH/log/container.log" 2>&1 </dev/null || true
     cat "$SCRATCH/test.out"
     if [[ ${WRITEBACK_EVENTS-} && -e $SCRATCH/test.events ]]; then
@@ -60,8 +60,7 @@ make_view() {
 }
 
 # The lab's configuration, as an administrator would install it: secrets become credentials of the unit.
-install_agent() {
-    make -C "$BUILD" install DESTDIR="$ROOT" >"$SCRATCH/log/install.log"
+configure_agent() {
     install -D -m 644 "$WRITEBACK_LAB_AGENT_CONFIG" "$ROOT$CONFIG"
     sed -i -e '/^StateDirectory=/d' -e '/Credential=/d' "$ROOT$CONFIG"
     install -d -m 700 "$ROOT/etc/writeback/credentials"
@@ -104,6 +103,7 @@ TimeoutStartSec=$SECONDS_MAX
 UNIT
     {
         env | grep '^WRITEBACK_LAB_'
+        echo "BUILD=$BUILD"
         echo "PATH=/usr/sbin:/usr/bin:/sbin:/bin:$(dirname "$(command -v node)")"
         echo "LANG=C.UTF-8"
     } >"$ROOT/writeback-test.env"
@@ -124,6 +124,12 @@ serve_the_inside() {
 }
 
 # ---- Inside: one test after the other, as an administrator would look ----------------------------
+
+# README.md's last two commands, and no more.
+installs() {
+    make -C "$BUILD" install >/tmp/install.log 2>&1 && systemd-sysusers && systemctl daemon-reload && return
+    echo "not ok - it cannot be installed" && cat /tmp/install.log && return 1
+}
 
 passed=0 failed=0
 check() { # WHAT COMMAND…

@@ -633,10 +633,9 @@ cure() {
 }
 
 inside() {
-    systemd-sysusers
+    installs || return
     systemctl start writebackd
     provide_controller_commands
-    journalctl --update-catalog
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout /dev/null -out /etc/writeback/other.pem \
         -subj '/CN=another authority' 2>/dev/null
     mkdir -p /good/etc /good/var/lib

@@ -10,7 +10,7 @@ set -euo pipefail
 . "$(dirname "$0")/container.sh"
 
 starts_and_is_ready() {
-    systemd-sysusers && systemctl start writebackd && within 30 is_ready
+    systemctl start writebackd && within 30 is_ready
 }
 runs_as_its_own_user() {
     [[ $(ps -o user= -p "$(main_pid)") == writeback ]]
@@ -64,7 +64,6 @@ check_is_for_root() {
 }
 catalog_explains() {
     node "$HERE/reset-once.mjs" carol
-    journalctl --update-catalog
     journalctl --no-pager -x -u writebackd WRITEBACK_EVENT=33005 | grep 'Enable the account in the directory'
 }
 state_is_private() {
@@ -243,6 +242,7 @@ stops_cleanly() {
 }
 
 inside() {
+    installs || return
     check 'it starts by its unit and is ready' starts_and_is_ready
     check 'it runs as its own user' runs_as_its_own_user
     check 'STATUS= tells what is connected' status_tells_what_is_connected
