@@ -91,13 +91,14 @@ char *answer_check(const char *id, outcome refusal, const char *reason,
 
     if (refusal != OUTCOME_INVALID) {
         const outcome_info *why = outcome_get(refusal);
-        const char *steps = steps_of(rights);
+        const char *known = steps_of(rights);
+        _cleanup_free_ char *steps = outcome_text(known ? known : why->steps);
 
         (void) json_array_append_new(reasons,
                                      json_pack("{s:s, s:i, s:s, s:s, s:o}", "code", why->name,
                                                "eventId", why->event, "title", why->title, "detail",
                                                reason ? reason : why->title, "steps",
-                                               json_lines(steps ? steps : why->steps)));
+                                               json_lines(steps ? steps : "")));
     }
 
     object =

@@ -119,3 +119,8 @@ bool identities_may_name(const identities *i) {
     assert(i);
     return i->form == IDENTITY_UPN;
 }
+
+bool identities_are_known(const identities *i) {
+    assert(i);
+    return i->form != IDENTITY_HASH;
+}

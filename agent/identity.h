@@ -30,4 +30,7 @@ char *identities_text(const identities *i, const char *name, const char *sid);
 /* Whether names may stand in texts. */
 bool identities_may_name(const identities *i);
 
+/* Whether the directory knows an account by that text, so that a command may have it. */
+bool identities_are_known(const identities *i);
+
 DEFINE_CLEANUP(identities *, identities_free);

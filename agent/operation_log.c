@@ -51,6 +51,11 @@ static char *user_text(const operation *op) {
     return identities_text(op->set->context.identities, name, sid);
 }
 
+/* A hash is no name that a command takes: the reader has to put it in. */
+static const char *user_in_commands(const operation *op) {
+    return identities_are_known(op->set->context.identities) ? NULL : "USER";
+}
+
 static bool mentions(const char *text, const char *name) {
     return name && *name && strcasestr(text, name);
 }
@@ -104,8 +109,9 @@ static void log_entry(const operation *op, outcome event, const char *reason,
               {"WRITEBACK_OPERATION", request_operation_name(op->request.operation)},
               {"WRITEBACK_OUTCOME", result != OUTCOME_INVALID ? outcome_get(result)->name : NULL},
               {"WRITEBACK_STATUS", *answered ? answered : NULL}, {"WRITEBACK_USER", user},
-              {"WRITEBACK_INITIATOR", asker}, {"WRITEBACK_INITIATOR_ID", asker_id},
-              {"WRITEBACK_ISSUER", issuer_name(op)}, {"WRITEBACK_CLIENT", op->claims.client},
+              {"WRITEBACK_USER_QUOTED", user_in_commands(op)}, {"WRITEBACK_INITIATOR", asker},
+              {"WRITEBACK_INITIATOR_ID", asker_id}, {"WRITEBACK_ISSUER", issuer_name(op)},
+              {"WRITEBACK_CLIENT", op->claims.client},
               {"WRITEBACK_REASON", reason_for_log(op, event, reason)},
               {"WRITEBACK_DOMAIN", domain_of(op)}, {"WRITEBACK_DC", controller_of(op, reply)},
               {"WRITEBACK_LDAP_RESULT", *ldap_result ? ldap_result : NULL},

@@ -24,6 +24,7 @@
 /* Stand in commands for what could not be found out. */
 #define UNKNOWN_AGENT "AGENT"
 #define UNKNOWN_SID "SID"
+#define UNKNOWN_DN "DISTINGUISHED-NAME"
 
 /* GUIDs of rights (MS-ADTS 5.1.3.2.1), attributes and property sets (MS-ADA1 to 3; 3.1.1.2.3.3). */
 static const struct {
@@ -91,6 +92,26 @@ static bool is_any_missing(const directory_rights *rights, bool of_domain) {
 
 /* ---- What to do about it --------------------------------------------------------------------- */
 
+/* Whether it stays text between double quotes, of PowerShell and of cmd.exe: whoever may name an
+ * account or a unit types nothing on a domain controller. PowerShell takes U+201C to U+201E for
+ * double quotes, too (about_Quoting_Rules). */
+static bool can_be_quoted(const char *name) {
+    for (const char *p = name; *p; p++)
+        if ((unsigned char) *p < 0x20 || *p == 0x7f || strchr("\"$`%", *p) ||
+            (strncmp(p, "\xe2\x80", 2) == 0 && p[2] >= '\x9c' && p[2] <= '\x9e'))
+            return false;
+    return true;
+}
+
+/* A DN in a command; where it cannot be, the reader puts it in. */
+static const char *typed_dn(const char *dn) {
+    return can_be_quoted(dn) ? dn : UNKNOWN_DN;
+}
+
+static const char *typed_agent(const rights_look *l) {
+    return can_be_quoted(l->found->agent) ? l->found->agent : UNKNOWN_AGENT;
+}
+
 /* "OU=Staff,DC=corp,DC=example" of an account in it. */
 static const char *parent_of(const char *dn) {
     for (const char *p = dn; *p; p++) {
@@ -110,16 +131,17 @@ static void describe_grant(rights_look *l, directory_right right) {
     const char *sid = *l->agent_sid ? l->agent_sid : UNKNOWN_SID;
 
     if (is_of_domain(right)) {
-        f->right[right].dsacls = text_format("dsacls \"%s\" /G \"%s:%s\"", naming_context(l),
-                                             f->agent, known_rights[right].dsacls);
+        f->right[right].dsacls =
+            text_format("dsacls \"%s\" /G \"%s:%s\"", typed_dn(naming_context(l)), typed_agent(l),
+                        known_rights[right].dsacls);
         f->right[right].ace =
             text_format("(OA;;%s;%s;;%s)", known_rights[right].sddl, known_rights[right].guid, sid);
         return;
     }
 
     f->right[right].dsacls =
-        text_format("dsacls \"%s\" /I:S /G \"%s:%s;%s\"", parent_of(l->account->dn), f->agent,
-                    known_rights[right].dsacls, class_name);
+        text_format("dsacls \"%s\" /I:S /G \"%s:%s;%s\"", typed_dn(parent_of(l->account->dn)),
+                    typed_agent(l), known_rights[right].dsacls, class_name);
     f->right[right].ace = text_format("(OA;CIIO;%s;%s;%s;%s)", known_rights[right].sddl,
                                       known_rights[right].guid, class, sid);
 }
@@ -136,11 +158,11 @@ static void add_step_for_right(rights_look *l, directory_right right) {
     const char *name = known_rights[right].name;
 
     if (f->right[right].denied_to)
-        return add_step(f,
-                        text_format("An entry denies %s to %s: take that entry out, or the agent's "
-                                    "account out of the group; it is listed by dsacls \"%s\"",
-                                    name, f->right[right].denied_to,
-                                    is_of_domain(right) ? naming_context(l) : l->account->dn));
+        return add_step(
+            f, text_format("An entry denies %s to %s: take that entry out, or the agent's "
+                           "account out of the group; it is listed by dsacls \"%s\"",
+                           name, f->right[right].denied_to,
+                           typed_dn(is_of_domain(right) ? naming_context(l) : l->account->dn)));
     if (f->right[right].dsacls && f->right[right].ace)
         add_step(f, text_format("Grant %s, on a domain controller: %s (as an entry in SDDL: %s)",
                                 name, f->right[right].dsacls, f->right[right].ace));
@@ -159,12 +181,12 @@ static void add_step_for_inheritance(rights_look *l) {
         add_step(l->found,
                  text_format("Is it an administrator no longer? Clear its adminCount and let it "
                              "inherit permissions again: dsacls \"%s\" /P:N",
-                             dn));
+                             typed_dn(dn)));
     } else if (!l->found->is_inheriting)
         add_step(l->found,
                  text_format("The account inherits no permissions. Let it, on a domain controller: "
                              "dsacls \"%s\" /P:N",
-                             dn));
+                             typed_dn(dn)));
 }
 
 static void add_steps(rights_look *l) {

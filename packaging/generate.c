@@ -10,16 +10,29 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "agent/base/fill.h"
 #include "agent/base/macro.h"
 #include "agent/base/outcome.h"
+#include "agent/base/text.h"
 #include "agent/ctl/text.h"
 
 #define CATALOG_WIDTH 78
 
 /* ---- Catalog ----------------------------------------------------------------------------------
- * systemd.catalog: https://systemd.io/CATALOG/. The journal fills @FIELD@ from the entry. */
+ * systemd.catalog: https://systemd.io/CATALOG/. The journal fills @FIELD@ from the entry,
+ * and quotes nothing, so commands have the fields that the agent has quoted. */
+
+static char *find_field(const char *name, bool in_command, const void *userdata) {
+    (void) userdata;
+
+    return text_format("@%s%s@", name, in_command ? FILL_QUOTED : "");
+}
 
 static void put_catalog_entry(const outcome_info *event) {
+    _cleanup_free_ char *steps = fill_text(event->steps, find_field, NULL);
+
+    if (!steps)
+        abort();
     printf("-- %s\n", event->id);
     printf("Subject: %s (%d %s)\n", event->title, event->event, event->name);
     puts("Defined-By: writeback-agent");
@@ -30,7 +43,7 @@ static void put_catalog_entry(const outcome_info *event) {
     text_wrap(stdout, event->cause, CATALOG_WIDTH, "", "");
     if (*event->steps) {
         puts("\nWhat to do:\n");
-        text_steps(stdout, event->steps, CATALOG_WIDTH, "");
+        text_steps(stdout, steps, CATALOG_WIDTH, "");
     }
     putchar('\n');
 }

@@ -20,6 +20,8 @@
 #include <systemd/sd-journal.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/fill.h"
+#include "agent/base/text.h"
 
 static log_target target = LOG_TARGET_AUTO;
 static int max_level = LOG_INFO;
@@ -50,66 +52,50 @@ static bool to_journal(void) {
     return target == LOG_TARGET_JOURNAL;
 }
 
-/* Writes `value` so that it cannot break out of its line; UTF-8 passes. */
-static void put_escaped(FILE *f, const char *value) {
-    size_t n = strnlen(value, LOG_VALUE_MAX);
-
-    /* Not in the middle of a UTF-8 sequence. */
-    if (value[n] != '\0')
-        while (n > 0 && ((unsigned char) value[n] & 0xc0) == 0x80)
-            n--;
-
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char) value[i];
-
-        if (c < 0x20 || c == 0x7f)
-            fprintf(f, "\\x%02x", c);
-        else
-            fputc(c, f);
-    }
-
-    if (value[n] != '\0')
-        fputs("…", f);
-}
-
-static const char *find_value(const log_field *fields, size_t n, const char *name, size_t length) {
+static const log_field *find_field(const log_field *fields, size_t n, const char *name) {
     for (size_t i = 0; i < n; i++)
-        if (strlen(fields[i].name) == length && memcmp(fields[i].name, name, length) == 0)
-            return fields[i].value;
+        if (strcmp(fields[i].name, name) == 0)
+            return &fields[i];
 
     return NULL;
 }
 
-/* Copies `text`, putting values in the places of @FIELD@. */
-static void put_filled(FILE *f, const char *text, const log_field *fields, size_t n) {
-    while (*text) {
-        size_t place = outcome_place(text);
+static bool is_quoted(const log_field *field) {
+    size_t length = strlen(field->name);
 
-        if (place == 0) {
-            fputc(*text++, f);
-            continue;
-        }
+    return length > strlen(FILL_QUOTED) &&
+           strcmp(field->name + length - strlen(FILL_QUOTED), FILL_QUOTED) == 0;
+}
 
-        const char *value = find_value(fields, n, text + 1, place - 2);
-        put_escaped(f, value ? value : UNKNOWN);
-        text += place;
-    }
+/* What stands for the field in commands. */
+static char *word_of(const char *name, const log_field *fields, size_t n) {
+    _cleanup_free_ char *quoted_name = text_format("%s" FILL_QUOTED, name);
+    const log_field *quoted = quoted_name ? find_field(fields, n, quoted_name) : NULL;
+    const log_field *field = find_field(fields, n, name);
+
+    if (quoted && quoted->value)
+        return strdup(quoted->value);
+    return fill_word(name, field ? field->value : NULL);
+}
+
+typedef struct values {
+    const log_field *fields;
+    size_t n;
+} values;
+
+static char *find_value(const char *name, bool in_command, const void *userdata) {
+    const values *v = userdata;
+    const log_field *field = find_field(v->fields, v->n, name);
+
+    if (in_command)
+        return word_of(name, v->fields, v->n);
+    return text_escaped(field && field->value ? field->value : UNKNOWN, LOG_VALUE_MAX);
 }
 
 static char *fill(const char *text, const log_field *fields, size_t n) {
-    char *filled = NULL;
-    size_t size = 0;
-    FILE *f = open_memstream(&filled, &size);
+    values v = {fields, n};
 
-    if (!f)
-        return NULL;
-
-    put_filled(f, text, fields, n);
-    if (fclose(f) != 0) {
-        free(filled);
-        return NULL;
-    }
-    return filled;
+    return fill_text(text, find_value, &v);
 }
 
 char *log_event_message(outcome event, const log_field *fields, size_t n) {
@@ -126,7 +112,7 @@ static char *journal_field(const char *name, const char *value) {
         return NULL;
 
     fprintf(f, "%s=", name);
-    put_escaped(f, value);
+    text_put_escaped(f, value, LOG_VALUE_MAX);
     if (fclose(f) != 0) {
         free(field);
         return NULL;
@@ -134,11 +120,43 @@ static char *journal_field(const char *name, const char *value) {
     return field;
 }
 
+static bool is_used(const outcome_info *info, const char *name) {
+    return fill_has_place(info->message, name, false) || fill_has_place(info->cause, name, false) ||
+           fill_has_place(info->steps, name, false);
+}
+
+/* What the entry has of a field; NULL: it is left out. The journal fills the catalog's text from
+ * the entry, so a field that is used there never is. */
+static const char *value_of(const outcome_info *info, const log_field *field) {
+    if (is_quoted(field))
+        return NULL;
+    return !field->value && is_used(info, field->name) ? UNKNOWN : field->value;
+}
+
+/* Adds what stands for fields in the row's commands, each once. Returns how many. */
+static size_t add_words(const outcome_info *info, const log_field *fields, size_t n, char **ret) {
+    size_t used = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t length = strlen(fields[i].name) - (is_quoted(&fields[i]) ? strlen(FILL_QUOTED) : 0);
+        _cleanup_free_ char *name = strndup(fields[i].name, length);
+        _cleanup_free_ char *word = NULL;
+
+        if (!name || !fill_has_place(info->steps, name, /* in_command_only= */ true) ||
+            (is_quoted(&fields[i]) && find_field(fields, n, name)))
+            continue;
+        word = word_of(name, fields, n);
+        if (word)
+            ret[used++] = text_format("%s" FILL_QUOTED "=%s", name, word);
+    }
+    return used;
+}
+
 static void send_to_journal(outcome event, const char *message, const log_field *fields, size_t n) {
     const outcome_info *info = outcome_get(event);
     char number[16], priority[16];
-    char *entry[LOG_FIELDS_MAX + 6];
-    struct iovec iov[LOG_FIELDS_MAX + 6];
+    char *entry[2 * LOG_FIELDS_MAX + 6];
+    struct iovec iov[2 * LOG_FIELDS_MAX + 6];
     size_t used = 0;
     int count = 0;
 
@@ -151,9 +169,13 @@ static void send_to_journal(outcome event, const char *message, const log_field 
     entry[used++] = journal_field("WRITEBACK_EVENT", number);
     entry[used++] = journal_field("WRITEBACK_EVENT_NAME", info->name);
     entry[used++] = journal_field("DOCUMENTATION", "man:writeback-events(7)");
-    for (size_t i = 0; i < n; i++)
-        if (fields[i].value)
-            entry[used++] = journal_field(fields[i].name, fields[i].value);
+    for (size_t i = 0; i < n; i++) {
+        const char *value = value_of(info, &fields[i]);
+
+        if (value)
+            entry[used++] = journal_field(fields[i].name, value);
+    }
+    used += add_words(info, fields, n, entry + used);
 
     for (size_t i = 0; i < used; i++)
         if (entry[i])
@@ -174,16 +196,11 @@ static const char *level_name(int priority) {
 
 /* Like the journal's catalog: what to do stands under what happened. */
 static void put_steps(FILE *f, const char *steps, const log_field *fields, size_t n) {
-    for (int number = 1; *steps; number++) {
-        const char *end = strchrnul(steps, '\n');
-        _cleanup_free_ char *step = strndup(steps, (size_t) (end - steps));
+    _cleanup_free_ char *filled = fill(steps, fields, n);
+    char *rest = filled, *step;
 
-        fprintf(f, "        %d. ", number);
-        if (step)
-            put_filled(f, step, fields, n);
-        fputc('\n', f);
-        steps = *end ? end + 1 : end;
-    }
+    for (int number = 1; (step = strsep(&rest, "\n")); number++)
+        fprintf(f, "        %d. %s\n", number, step);
 }
 
 static void write_lines(outcome event, const char *message, const log_field *fields, size_t n) {
@@ -199,10 +216,12 @@ static void write_lines(outcome event, const char *message, const log_field *fie
     fprintf(f, "%s %s %d %s: %s\n", rfc3339_utc(now_realtime(), date), level_name(info->priority),
             info->event, info->name, message);
     for (size_t i = 0; i < n; i++) {
-        if (!fields[i].value)
+        const char *value = value_of(info, &fields[i]);
+
+        if (!value)
             continue;
         fprintf(f, "    %s=", fields[i].name);
-        put_escaped(f, fields[i].value);
+        text_put_escaped(f, value, LOG_VALUE_MAX);
         fputc('\n', f);
     }
     if (*info->steps) {
@@ -215,39 +234,23 @@ static void write_lines(outcome event, const char *message, const log_field *fie
         return;
 }
 
-static bool has_place(const char *text, const char *name) {
-    size_t length = strlen(name);
-
-    for (const char *at = text; (at = strchr(at, '@')); at++)
-        if (outcome_place(at) == length + 2 && strncmp(at + 1, name, length) == 0)
-            return true;
-
-    return false;
-}
-
-static bool is_used(const outcome_info *info, const char *name) {
-    return has_place(info->message, name) || has_place(info->cause, name) ||
-           has_place(info->steps, name);
-}
-
-/* The journal fills the catalog's text from the entry, so a field that is used there is never left
- * out. */
-static void complete(outcome event, const log_field *fields, size_t n, log_field *ret) {
-    for (size_t i = 0; i < n; i++) {
-        ret[i] = fields[i];
-        if (!ret[i].value && is_used(outcome_get(event), ret[i].name))
-            ret[i].value = UNKNOWN;
-    }
-}
-
 #ifdef WRITEBACK_SANITIZERS
+
+static bool is_given_quoted(const log_field *fields, size_t n, const char *name) {
+    _cleanup_free_ char *quoted = text_format("%s" FILL_QUOTED, name);
+
+    return quoted && find_field(fields, n, quoted);
+}
 
 /* While faults are looked for, a text that could not be filled is one. */
 static void insist_on_fields(const outcome_info *info, const char *text, const log_field *fields,
                              size_t n) {
     for (size_t place; *text; text += place > 0 ? place : 1) {
+        _cleanup_free_ char *name = NULL;
+
         place = outcome_place(text);
-        if (place == 0 || find_value(fields, n, text + 1, place - 2))
+        name = place > 0 ? strndup(text + 1, place - 2) : NULL;
+        if (!name || find_field(fields, n, name) || is_given_quoted(fields, n, name))
             continue;
         (void) dprintf(STDERR_FILENO, "event %d %s was logged without its field %.*s\n",
                        info->event, info->name, (int) place, text);
@@ -279,22 +282,20 @@ static void examine(outcome event, const log_field *fields, size_t n) {
 
 void log_event_fields(outcome event, const log_field *fields, size_t n) {
     _cleanup_free_ char *message = NULL;
-    log_field all[LOG_FIELDS_MAX];
 
     assert(n <= LOG_FIELDS_MAX);
 
-    complete(event, fields, n, all);
 #ifdef WRITEBACK_SANITIZERS
-    examine(event, all, n);
+    examine(event, fields, n);
 #endif
     if (outcome_get(event)->priority > max_level)
         return;
 
-    message = log_event_message(event, all, n);
+    message = log_event_message(event, fields, n);
     if (to_journal())
-        send_to_journal(event, message ? message : outcome_get(event)->title, all, n);
+        send_to_journal(event, message ? message : outcome_get(event)->title, fields, n);
     else
-        write_lines(event, message ? message : outcome_get(event)->title, all, n);
+        write_lines(event, message ? message : outcome_get(event)->title, fields, n);
 }
 
 void log_text(int priority, const char *format, ...) {
@@ -312,8 +313,7 @@ void log_text(int priority, const char *format, ...) {
     if (r < 0)
         return;
 
-    /* `fill` escapes what it puts in. */
-    escaped = fill("@TEXT@", &(const log_field){"TEXT", text}, 1);
+    escaped = text_escaped(text, LOG_VALUE_MAX);
     if (!escaped)
         return;
 

@@ -6,7 +6,9 @@
  * An entry has MESSAGE (the event's text with its fields filled in), MESSAGE_ID, PRIORITY,
  * WRITEBACK_EVENT, WRITEBACK_EVENT_NAME, DOCUMENTATION and the fields given. Control characters in
  * values are escaped, and values cut at LOG_VALUE_MAX bytes, so nothing from the wire can forge an
- * entry. Never give it a password, a token or a key. */
+ * entry. Where a step of the row has a field in a command, the entry has the same with _QUOTED
+ * behind its name, safe to be typed, from which the journal fills its catalog (agent/base/fill.h).
+ * Never give it a password, a token or a key. */
 
 #include <stddef.h>
 
@@ -27,7 +29,11 @@ typedef enum log_target {
 } log_target;
 
 /* A field of the journal: name in capitals ("WRITEBACK_USER"); a NULL value leaves the field out.
- */
+ *
+ * Where a field stands in a command of the row's steps, the value is put there as a word of the
+ * shell (fill_word()). Another field, with FILL_QUOTED behind the name ("WRITEBACK_USER_QUOTED"),
+ * says otherwise: its value is put there as it is, words that are quoted already, or capitals for
+ * what the reader puts in. */
 typedef struct log_field {
     const char *name;
     const char *value;

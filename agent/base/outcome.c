@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/base/outcome.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
+#include "agent/base/fill.h"
 #include "agent/base/macro.h"
+#include "agent/base/text.h"
 
 /* 27 random digits of our own, then the event's five: every MESSAGE_ID is unique and can be read.
  */
@@ -43,32 +44,14 @@ size_t outcome_place(const char *text) {
     return n > 0 && text[n + 1] == '@' ? n + 2 : 0;
 }
 
+static char *show_place(const char *name, bool in_command, const void *userdata) {
+    (void) userdata;
+
+    return in_command ? fill_word(name, NULL) : text_format("<%s>", fill_short_name(name));
+}
+
 char *outcome_text(const char *text) {
-    static const char prefix[] = "WRITEBACK_";
-    char *shown = NULL;
-    size_t size = 0;
-    FILE *f = open_memstream(&shown, &size);
-
-    if (!f)
-        return NULL;
-
-    while (*text) {
-        size_t place = outcome_place(text);
-        size_t skip = strncmp(text + 1, prefix, strlen(prefix)) == 0 ? strlen(prefix) : 0;
-
-        if (place == 0) {
-            (void) fputc(*text++, f);
-            continue;
-        }
-        fprintf(f, "<%.*s>", (int) (place - skip - 2), text + 1 + skip);
-        text += place;
-    }
-
-    if (fclose(f) != 0) {
-        free(shown);
-        return NULL;
-    }
-    return shown;
+    return fill_text(text, show_place, NULL);
 }
 
 bool outcome_is_success(outcome o) {

@@ -42,7 +42,7 @@ outcome outcome_from_event(int event);
 size_t outcome_place(const char *text);
 
 /* A text of a row for those who have no entry to fill it from: each @WRITEBACK_DC@ is shown as
- * <DC>. malloc(3)ed, or NULL where memory is out. */
+ * <DC>, and in commands as DC. malloc(3)ed, or NULL where memory is out. */
 char *outcome_text(const char *text);
 
 /* True for an answer in the 2xx range. */

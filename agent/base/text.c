@@ -80,3 +80,40 @@ void text_append(char **place, const char *separator, const char *text) {
     free(*place);
     *place = longer;
 }
+
+void text_put_escaped(FILE *f, const char *text, size_t max) {
+    size_t n = strnlen(text, max);
+
+    /* Not in the middle of a UTF-8 sequence. */
+    if (text[n] != '\0')
+        while (n > 0 && ((unsigned char) text[n] & 0xc0) == 0x80)
+            n--;
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char) text[i];
+
+        if (c < 0x20 || c == 0x7f)
+            fprintf(f, "\\x%02x", c);
+        else
+            fputc(c, f);
+    }
+
+    if (text[n] != '\0')
+        fputs("…", f);
+}
+
+char *text_escaped(const char *text, size_t max) {
+    char *escaped = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&escaped, &size);
+
+    if (!f)
+        return NULL;
+
+    text_put_escaped(f, text, max);
+    if (fclose(f) != 0) {
+        free(escaped);
+        return NULL;
+    }
+    return escaped;
+}

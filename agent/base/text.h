@@ -4,6 +4,7 @@
 /* Sentences for people, built and kept. Nothing here logs. */
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "agent/base/macro.h"
 
@@ -21,3 +22,10 @@ void text_replace(char **place, const char *text);
 
 /* Adds `text` to what `*place` holds, parted by `separator`. Keeps `*place` where memory is out. */
 void text_append(char **place, const char *separator, const char *text);
+
+/* Writes `text`, cut at `max` bytes, with control characters escaped ("\x0a"), so that it cannot
+ * break out of its line; UTF-8 passes. */
+void text_put_escaped(FILE *f, const char *text, size_t max);
+
+/* The same as a copy. */
+char *text_escaped(const char *text, size_t max);

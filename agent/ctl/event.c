@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/ctl/event.h"
 
+#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 #include <syslog.h>
 
+#include "agent/base/fill.h"
+#include "agent/base/log.h"
+#include "agent/base/text.h"
 #include "agent/ctl/when.h"
 
 static const char *text_of(const json_t *entry, const char *field) {
@@ -56,46 +60,24 @@ ctl_colour event_colour(const json_t *entry) {
 
 /* ---- What cures it --------------------------------------------------------------------------- */
 
-char *event_fill(const char *text, const json_t *fields) {
-    char *filled = NULL;
-    size_t size = 0;
-    FILE *f = open_memstream(&filled, &size);
+/* What the agent wrote for commands counts; entries of an older release have none. */
+static char *find_value(const char *name, bool in_command, const void *userdata) {
+    const json_t *fields = userdata;
+    _cleanup_free_ char *quoted = in_command ? text_format("%s" FILL_QUOTED, name) : NULL;
+    const char *typed = quoted ? json_get_string(fields, quoted) : NULL;
+    const char *value = json_get_string(fields, name);
 
-    if (!f)
-        return NULL;
-    while (*text) {
-        size_t n = outcome_place(text);
-        _cleanup_free_ char *place = n > 0 ? strndup(text, n) : NULL;
-        _cleanup_free_ char *name = place ? strndup(place + 1, n - 2) : NULL;
-        const char *value = name ? json_get_string(fields, name) : NULL;
-        _cleanup_free_ char *shown = place && !value ? outcome_text(place) : NULL;
-
-        if (n == 0)
-            fputc(*text, f);
-        else
-            fputs(value ? value : shown ? shown : "?", f);
-        text += n > 0 ? n : 1;
-    }
-    if (fclose(f) != 0) {
-        free(filled);
-        return NULL;
-    }
-    return filled;
+    if (in_command)
+        return typed ? text_escaped(typed, SIZE_MAX) : fill_word(name, value);
+    return value ? text_escaped(value, LOG_VALUE_MAX) : text_format("<%s>", fill_short_name(name));
 }
 
-/* The agent escapes what it logs, but what is shown here may have been written by others. */
-static void make_printable(char *text) {
-    for (; *text; text++)
-        if (((unsigned char) *text < 0x20 && *text != '\n') || *text == 0x7f)
-            *text = '?';
+char *event_fill(const char *text, const json_t *fields) {
+    return fill_text(text, find_value, fields);
 }
 
 char *event_steps(const json_t *entry, outcome o) {
-    char *steps = event_fill(outcome_get(o)->steps, entry);
-
-    if (steps)
-        make_printable(steps);
-    return steps;
+    return event_fill(outcome_get(o)->steps, entry);
 }
 
 json_t *event_steps_array(const json_t *entry, outcome o) {

@@ -24,7 +24,8 @@ int event_priority(const json_t *entry);
 ctl_colour event_colour(const json_t *entry);
 
 /* A copy of a text of the table of events, with each @FIELD@ replaced by its value in `fields`, an
- * object of texts; by <FIELD> where it has none. malloc(3)ed, or NULL. */
+ * object of texts, safe to be typed where it stands in a command (agent/base/fill.h); by <FIELD>
+ * where it has none. malloc(3)ed, or NULL. */
 char *event_fill(const char *text, const json_t *fields);
 
 /* What cures `o`, with the entry's values in the places of fields: lines separated by \n,

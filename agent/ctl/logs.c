@@ -7,6 +7,7 @@
 #include <syslog.h>
 
 #include "agent/base/clock.h"
+#include "agent/base/fill.h"
 #include "agent/base/text.h"
 #include "agent/ctl/ctl.h"
 #include "agent/ctl/event.h"
@@ -125,6 +126,7 @@ static const char *title_of(const group *g) {
 
 static void print_group(const group *g) {
     const char *id = json_get_string(g->last, "WRITEBACK_REQUEST_ID");
+    _cleanup_free_ char *word = id ? fill_word("ID", id) : NULL;
     char date[WHEN_MAX];
 
     printf("\n%s%6llu ×  ", ctl_begin(event_colour(g->last)), g->count);
@@ -137,10 +139,8 @@ static void print_group(const group *g) {
     text_put_printable(stdout, event_message(g->last));
     fputs("\n          →      writebackctl explain ", stdout);
     text_put_printable(stdout, event_number(g->last));
-    if (id) {
-        fputs("\n          →      writebackctl trace ", stdout);
-        text_put_printable(stdout, id);
-    }
+    if (word)
+        printf("\n          →      writebackctl trace %s", word);
     putchar('\n');
 }
 

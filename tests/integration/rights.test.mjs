@@ -235,6 +235,18 @@ test('an account that inherits nothing is told as such', async () => {
   assert.equal(account.protected, false);
 });
 
+// Whoever may make a unit, or name an account, types nothing on a domain controller.
+test('a name that a shell would run stands in no command', () => {
+  const unit = `OU=x$(calc),${BASE}`, dn = `CN=mallory,${unit}`;
+  modify(`dn: ${unit}\nchangetype: add\nobjectClass: organizationalUnit\n`);
+  modify(`dn: ${dn}\nchangetype: add\nobjectClass: user\nsAMAccountName: mallory\nuserAccountControl: 544\n`);
+  const { status, missing, cure } = verdict('mallory');
+  assert.equal(status, 7);
+  assert.ok(missing.endsWith(` on ${dn}`), missing);
+  assert.match(cure, /dsacls "DISTINGUISHED-NAME" \/I:S \/G "svc-writeback@corp\.example:CA;Reset Password;user"/);
+  assert.doesNotMatch(cure, /calc/);
+});
+
 test('where permissions may not be read, nothing is said of them', async () => {
   await withExtra(`CN=grace,${STAFF}`, `(D;;RC;;;${AGENT})`, async () => {
     const { status, stdout } = ctl(`--config=${env.WRITEBACK_LAB_AGENT_CONFIG}`, '--user=grace');

@@ -66,6 +66,26 @@ catalog_explains() {
     node "$HERE/reset-once.mjs" carol
     journalctl --no-pager -x -u writebackd WRITEBACK_EVENT=33005 | grep 'Enable the account in the directory'
 }
+# Whoever may send a request names a user as they like; root types what the journal says to type.
+commands_are_safe_to_be_typed() {
+    local command name='o'\''brien$(touch /tmp/typed);touch /tmp/typed @corp.example'
+    ! node "$HERE/reset-once.mjs" "${name%@*}" || return
+    command=$(journalctl --no-pager -x -n 1 -u writebackd WRITEBACK_EVENT=33002 | sed -n 's/^░░ *\(writebackctl check\)/\1/p')
+    echo "$command"
+    bash -c "$command" >/tmp/check || true
+    cat /tmp/check
+    [[ ! -e /tmp/typed ]] && grep --fixed-strings "✗ $name is in none of the domains" /tmp/check
+}
+# Its name in the log is none that the command knows.
+a_hash_is_not_typed() {
+    sed -i '/^\[Agent\]/a LogUserIdentity=hash' "$CONFIG"
+    systemctl reload writebackd && within 30 is_ready
+    ! node "$HERE/reset-once.mjs" nobody || return
+    journalctl --no-pager -x -n 1 -u writebackd WRITEBACK_EVENT=33002 | tee /dev/stderr |
+        grep -x '░░ *writebackctl check --user=USER' || return
+    sed -i '/^LogUserIdentity=/d' "$CONFIG"
+    systemctl reload writebackd && within 30 is_ready
+}
 state_is_private() {
     [[ $(stat -c '%U %a' /var/lib/writeback) == 'writeback 700' &&
     $(stat -c '%U %a' /var/lib/writeback/keys.json) == 'writeback 600' &&
@@ -255,6 +275,8 @@ inside() {
     check 'writebackctl check has the credentials of the running service' check_takes_the_credentials_of_the_service
     check 'writebackctl check is for root, and says so' check_is_for_root
     check 'journalctl -x tells what to do' catalog_explains
+    check 'what a caller sent is safe to be typed' commands_are_safe_to_be_typed
+    check 'a hash in the place of a name is not typed' a_hash_is_not_typed
     check 'its state is its own' state_is_private
     check 'its keys survive a restart' keys_survive_a_restart
     check 'its keys are sealed with what systemd keeps for it' keys_are_sealed_with_what_systemd_keeps

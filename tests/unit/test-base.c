@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -15,10 +16,13 @@
 #include <cmocka.h>
 
 #include "agent/base/encoding.h"
+#include "agent/base/fill.h"
 #include "agent/base/json.h"
 #include "agent/base/log.h"
 #include "agent/base/outcome.h"
+#include "agent/base/shell.h"
 #include "agent/base/worker.h"
+#include "tests/unit/captured_log.h"
 
 /* Every event has its own number, text for people, and steps wherever something is wrong. */
 static void every_event_is_complete(void **state) {
@@ -47,6 +51,122 @@ static void message_is_filled_and_cannot_be_forged(void **state) {
     message = log_event_message(OUTCOME_INPUT_VALIDATION_ERROR, fields, 2);
     assert_string_equal(message, "Request a\\x0aERROR forged was refused: too short.");
 }
+
+/* ---- What is there to be typed --------------------------------------------------------------- */
+
+/* Whether `text` (a command, or what stands behind it) is one that `sh` reads to its end, as these
+ * words alone. */
+static void assert_typed_as(const char *command, const char *expected) {
+    _cleanup_free_ char *line = NULL;
+    char said[256] = "";
+    FILE *shell;
+
+    assert_true(asprintf(&line, "printf '%%s|' %s", command) > 0);
+    shell = popen(line, "r");
+    assert_non_null(shell);
+    assert_int_equal(fread(said, 1, sizeof(said) - 1, shell), strlen(expected));
+    assert_int_equal(pclose(shell), 0);
+    assert_string_equal(said, expected);
+}
+
+static void a_value_in_a_command_stays_one_word_for_the_shell(void **state) {
+    static const char *const values[] = {
+        "O'Brien@corp.example",
+        "x$(touch /tmp/typed)@corp.example",
+        "a b;c|d&e<f>g\\h\"i!j*k?l[m]~",
+        "Jürgen@corp.example",
+        "''",
+    };
+
+    (void) state;
+
+    for (size_t i = 0; i < ELEMENTSOF(values); i++) {
+        _cleanup_free_ char *word = shell_word(values[i]), *command = NULL, *expected = NULL;
+
+        assert_non_null(word);
+        assert_true(asprintf(&command, "--user=%s", word) > 0);
+        assert_true(asprintf(&expected, "--user=%s|", values[i]) > 0);
+        assert_typed_as(command, expected);
+    }
+}
+
+static void a_plain_value_is_not_quoted(void **state) {
+    static const char plain[] = "CN=svc,OU=x_1:/a@b.example%+-";
+    _cleanup_free_ char *word = shell_word(plain);
+
+    (void) state;
+
+    assert_string_equal(word, plain);
+}
+
+/* A backquote would end the command where our texts have it; the others a terminal or an option. */
+static void what_can_be_no_word_is_left_to_the_reader(void **state) {
+    static const char *const values[] = {"", "-x", "a`id`", "a\nb", "a\x7f", "\xff", NULL};
+    char long_one[SHELL_WORD_MAX + 2];
+
+    (void) state;
+
+    memset(long_one, 'a', sizeof(long_one) - 1);
+    long_one[sizeof(long_one) - 1] = '\0';
+    assert_null(shell_word(long_one));
+    for (size_t i = 0; values[i]; i++) {
+        _cleanup_free_ char *word = fill_word("WRITEBACK_USER", values[i]);
+
+        assert_null(shell_word(values[i]));
+        assert_string_equal(word, "USER");
+    }
+}
+
+/* Quotes about a place would end where the value's own begin. Elsewhere than in steps there is no
+ * command. */
+static void commands_have_places_for_words(void **state) {
+    (void) state;
+
+    for (outcome o = 0; o < OUTCOME_MAX_; o++) {
+        const outcome_info *info = outcome_get(o);
+        bool in_command = false;
+        char quote = 0;
+
+        assert_null(strchr(info->message, '`'));
+        assert_null(strchr(info->cause, '`'));
+        for (const char *p = info->steps; *p; p++) {
+            in_command ^= *p == '`';
+            if (!in_command || *p == '`')
+                quote = 0;
+            else if (*p == quote)
+                quote = 0;
+            else if (!quote && (*p == '"' || *p == '\''))
+                quote = *p;
+            assert_false(*p == '\n' && in_command);
+            assert_false(quote && outcome_place(p) > 0);
+        }
+    }
+}
+
+static void steps_in_the_log_are_safe_to_be_typed(void **state) {
+    captured_log log;
+
+    (void) state;
+
+    captured_log_begin(&log);
+    log_event(OUTCOME_AD_USER_NOT_FOUND, {"WRITEBACK_USER", "x$(id)'s@corp.example"},
+              {"WRITEBACK_DOMAIN", "corp.example"});
+    assert_int_equal(
+        captured_log_count(&log, "`writebackctl check --user='x$(id)'\\''s@corp.example'`"), 1);
+    assert_int_equal(captured_log_count(&log, "    WRITEBACK_USER=x$(id)'s@corp.example"), 1);
+
+    /* What stands for it in commands can be something else. */
+    log_event(OUTCOME_AD_USER_NOT_FOUND, {"WRITEBACK_USER", "0123456789abcdef"},
+              {"WRITEBACK_USER_QUOTED", "USER"}, {"WRITEBACK_DOMAIN", "corp.example"});
+    assert_int_equal(captured_log_count(&log, "`writebackctl check --user=USER`"), 1);
+    assert_int_equal(captured_log_count(&log, "WRITEBACK_USER_QUOTED"), 0);
+
+    log_event(OUTCOME_AD_USER_NOT_FOUND, {"WRITEBACK_USER", NULL}, {"WRITEBACK_DOMAIN", NULL});
+    assert_int_equal(captured_log_count(&log, "`writebackctl check --user=USER`"), 2);
+    captured_log_end(&log);
+}
+
+/* ---- Encodings ------------------------------------------------------------------------------- */
 
 static void base64_is_strict(void **state) {
     char buffer[16];
@@ -232,6 +352,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_event_is_complete),
         cmocka_unit_test(message_is_filled_and_cannot_be_forged),
+        cmocka_unit_test(a_value_in_a_command_stays_one_word_for_the_shell),
+        cmocka_unit_test(a_plain_value_is_not_quoted),
+        cmocka_unit_test(what_can_be_no_word_is_left_to_the_reader),
+        cmocka_unit_test(commands_have_places_for_words),
+        cmocka_unit_test(steps_in_the_log_are_safe_to_be_typed),
         cmocka_unit_test(base64_is_strict),
         cmocka_unit_test(utf16_is_what_active_directory_stores),
         cmocka_unit_test(broken_utf8_is_refused),

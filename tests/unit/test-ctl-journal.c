@@ -81,6 +81,11 @@ static void write_entries(void) {
                    "PRIORITY=6\nMESSAGE=second\nWRITEBACK_REQUEST_ID=done-1\n"
                    "WRITEBACK_OUTCOME=ResetUserPasswordByAdminSuccess\nWRITEBACK_STATUS=200\n"
                    "WRITEBACK_TRACKING_ID=aaaa\n");
+    add(250, "WRITEBACK_EVENT=33002\nWRITEBACK_EVENT_NAME=ADUserNotFoundError\nPRIORITY=5\n"
+             "MESSAGE=not found\nWRITEBACK_REQUEST_ID=quoted\n"
+             "WRITEBACK_USER=o'brien$(id)\nWRITEBACK_USER_QUOTED='o'\\''brien$(id)'\n");
+    add(251, "WRITEBACK_EVENT=33002\nWRITEBACK_EVENT_NAME=ADUserNotFoundError\nPRIORITY=5\n"
+             "MESSAGE=not found\nWRITEBACK_REQUEST_ID=x$(id)\nWRITEBACK_USER=a `id` b; id\n");
     add(300, RUN_2 "WRITEBACK_EVENT=35062\nWRITEBACK_EVENT_NAME=RequestRepeated\nPRIORITY=6\n"
                    "MESSAGE=third\nWRITEBACK_REQUEST_ID=done-1\nWRITEBACK_TRACKING_ID=bbbb\n"
                    "WRITEBACK_OUTCOME=RequestRepeated\nWRITEBACK_STATUS=200\n");
@@ -162,6 +167,20 @@ static void refused_request_is_told_from_its_start_to_its_cure(void **state) {
     assert_null(strstr(r.text, "<USER>"));
     assert_null(strstr(r.text, "forged"));
     assert_null(strstr(r.text, "done-1"));
+}
+
+/* Whatever a caller sent; where the agent has not quoted it, as older ones did not, neither. */
+static void commands_of_the_cure_are_safe_to_be_typed(void **state) {
+    ctl_run r;
+
+    (void) state;
+
+    ctl_on(&r, "trace quoted");
+    assert_says(&r, "        writebackctl check --user='o'\\''brien$(id)'\n");
+    ctl_on(&r, "trace 'x$(id)'");
+    assert_says(&r, "        writebackctl check --user=USER\n");
+    ctl_on(&r, "logs --since=2026-11-26");
+    assert_says(&r, "→      writebackctl trace 'x$(id)'\n");
 }
 
 /* The portal may know another gateway's suffix than the agent does. */
@@ -296,7 +315,7 @@ static void logs_begin_where_they_are_asked_to(void **state) {
 
     (void) state;
 
-    assert_int_equal(json_array_size(json_object_get(all, "failures")), 3);
+    assert_int_equal(json_array_size(json_object_get(all, "failures")), 4);
     assert_int_equal(json_array_size(json_object_get(late, "failures")), 2);
     assert_int_equal(json_integer_value(json_object_get(group, "count")), 1);
     assert_string_equal(json_get_string(group, "lastReason"), "insufficient rights on bob");
@@ -357,6 +376,7 @@ static void dates_name_their_time_zone(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refused_request_is_told_from_its_start_to_its_cure),
+        cmocka_unit_test(commands_of_the_cure_are_safe_to_be_typed),
         cmocka_unit_test(request_is_found_by_its_tracking_id),
         cmocka_unit_test(story_goes_on_over_a_new_start),
         cmocka_unit_test(request_without_an_end_is_told_as_such),

@@ -63,6 +63,8 @@ static void by_name_or_by_sid(void **state) {
     assert_text(by_sid, name, NULL, NULL);
     assert_true(identities_may_name(by_name));
     assert_false(identities_may_name(by_sid));
+    /* writebackctl check --user= takes both. */
+    assert_true(identities_are_known(by_name) && identities_are_known(by_sid));
 }
 
 static void a_hash_is_one_person_s_and_of_this_key_alone(void **state) {
@@ -75,6 +77,7 @@ static void a_hash_is_one_person_s_and_of_this_key_alone(void **state) {
     (void) state;
 
     assert_int_equal(strlen(text), 32);
+    assert_false(identities_are_known(first));
     assert_int_equal(strspn(text, "0123456789abcdef"), 32);
     assert_null(strstr(text, "1001"));
     assert_text(first, name, sid, text);
