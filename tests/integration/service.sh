@@ -108,6 +108,20 @@ keys_are_sealed_with_what_systemd_keeps() {
         [[ $(head -c 1 /var/lib/writeback/keys.json) == e && $(owner_of_keys) == 'writeback 600' &&
         $(keys export) == "$before" ]] && node "$HERE/reset-once.mjs" anna
 }
+# Word for word what CREDENTIALS in writebackd(8) shows.
+a_credential_is_kept_encrypted() {
+    local folder=/etc/writeback/credentials drop_in=/etc/systemd/system/writebackd.service.d/override.conf shown command works=''
+    shown=$(sed -n '/^\.SH CREDENTIALS/,/^\.SH HEALTH/p' "$TREE/packaging/man/writebackd.8" | sed -e 's/\\-/-/g' -e 's/\\e/\\/')
+    command=$(grep -A 1 '^systemd-creds encrypt' <<<"$shown")
+    echo "$command"
+    cp -p "$folder/bind-password" /tmp/
+    bash -c "$command" <"$folder/bind-password" && rm "$folder/bind-password" && grep -A 1 -F '[Service]' <<<"$shown" >"$drop_in" &&
+        systemctl daemon-reload && systemctl restart writebackd && within 30 is_ready && works=yes
+    mv /tmp/bind-password "$folder/"
+    rm -f "$drop_in" "$folder/bind-password.cred"
+    systemctl daemon-reload
+    systemctl restart writebackd && within 30 is_ready && [[ $works ]]
+}
 root_rotates_beside_the_running_agent() {
     keys rotate && [[ $(keys list | grep -c current) == 2 && $(owner_of_keys) == 'writeback 600' ]] &&
         node "$HERE/reset-once.mjs" paul &&
@@ -280,6 +294,7 @@ inside() {
     check 'its state is its own' state_is_private
     check 'its keys survive a restart' keys_survive_a_restart
     check 'its keys are sealed with what systemd keeps for it' keys_are_sealed_with_what_systemd_keeps
+    check 'a credential is kept encrypted as the manual shows' a_credential_is_kept_encrypted
     check 'root rotates the keys beside the running agent' root_rotates_beside_the_running_agent
     check 'nobody else sees the keys' nobody_else_sees_the_keys
     check 'writebackctl trace tells a request from the journal' trace_tells_a_request
