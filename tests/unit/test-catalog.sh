@@ -64,6 +64,16 @@ has_no_warnings() {
 }
 check "the manual has no warnings" has_no_warnings
 
+# A path that only a step knows is one that nobody has.
+knows_paths() {
+    sed 's/\\-/-/g' "$source"/packaging/man/*.[158] >"$root/manuals"
+    grep -oh '/etc/[a-z./-]*[a-z]' "$catalog" | sort -u | while read -r path; do
+        case $path in /etc/writeback* | /etc/credstore*) ;; *) continue ;; esac
+        grep -qF -e "$path" "$root/manuals" || { echo "in no manual: $path"; exit 1; }
+    done
+}
+check "a manual knows each path that steps name" knows_paths
+
 # The manual names each setting that the sample configuration has, and the other way round.
 settings_agree() {
     diff <(grep -o '^#\?[A-Z][A-Za-z]*=' "$source/packaging/writebackd.conf" | tr -d '#' | sort -u) \
