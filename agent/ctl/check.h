@@ -65,6 +65,10 @@ typedef struct check {
 void check_tell(check *c, check_stage stage, bool ok, const char *name, const char *cure,
                 char *text);
 
+/* The same of what is neither well nor wrong, and is for people to judge: it is told with its cure,
+ * and the exit status does not change. */
+void check_note(check *c, check_stage stage, const char *name, const char *cure, char *text);
+
 /* What cures the outcome, as cure for check_tell(); NULL for OUTCOME_INVALID. Its @FIELD@ places
  * are filled by what check_know() was told. */
 const char *check_cure(outcome o);

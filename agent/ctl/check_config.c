@@ -24,6 +24,21 @@ void check_ask_agent(check *c) {
         c->health = TAKE_PTR(said);
 }
 
+/* None runs before the first start, so it is no fault by itself. */
+static void tell_agent(check *c) {
+    const char *id = c->config->agent_id;
+
+    check_ask_agent(c);
+    if (c->health)
+        return check_tell(c, STAGE_CONFIGURATION, true, id, NULL,
+                          text_format("agent %s is running", id));
+    check_note(
+        c, STAGE_CONFIGURATION, id,
+        "Where it should run, see why it does not: `systemctl status writebackd` `journalctl "
+        "-x -u writebackd -p err -n 5`",
+        text_format("agent %s is not running, or does not answer at its health endpoint", id));
+}
+
 int check_configuration(check *c) {
     const char *path = c->options->config ? c->options->config : CONFIG_PATH;
     _cleanup_free_ char *why = NULL;
@@ -36,13 +51,7 @@ int check_configuration(check *c) {
     r = config_load(path, &c->config, &why);
     if (r == 0) {
         check_tell(c, STAGE_CONFIGURATION, true, path, NULL, text_format("%s is right", path));
-        check_ask_agent(c);
-        check_tell(c, STAGE_CONFIGURATION, true, c->config->agent_id, NULL,
-                   c->health
-                       ? text_format("agent %s is running", c->config->agent_id)
-                       : text_format("agent %s is not running, or does not answer at its health "
-                                     "endpoint",
-                                     c->config->agent_id));
+        tell_agent(c);
         return 0;
     }
 

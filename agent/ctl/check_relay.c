@@ -169,12 +169,15 @@ static void tell_key(check *c, const relay_config *way) {
     json_t *said = part ? ask_agent_of(c, part) : NULL;
     const char *status = json_get_string(said, "status");
     const char *output = json_get_string(said, "output");
+    bool is_listening;
 
     if (!status) {
         try_key(c, way);
         return;
     }
-    if (strcmp(status, "pass") != 0)
+    /* A relay that was lost and found again too often warns for a while, and listens. */
+    is_listening = strcmp(status, "pass") == 0 || strcmp(status, "warn") == 0;
+    if (!is_listening)
         check_tell(c, STAGE_RELAY, false, way->name, check_cure(OUTCOME_RELAY_LISTENER_ERROR),
                    text_format("the running agent does not listen on %s: %s", way->path,
                                output ? output : "it has not come that far"));
@@ -185,7 +188,8 @@ static void tell_key(check *c, const relay_config *way) {
                                "writebackd, and check again"));
     else
         check_tell(c, STAGE_RELAY, true, way->name, NULL,
-                   text_format("the running agent listens on %s as %s", way->path, way->key_name));
+                   text_format("the running agent listens on %s as %s%s%s", way->path,
+                               way->key_name, output ? ": " : "", output ? output : ""));
 }
 
 /* As the log has it of a relay that cannot be listened on. */

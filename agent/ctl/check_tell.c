@@ -90,12 +90,32 @@ bool check_wait(check *c, const char *doing, usec_t deadline, check_done_fn is_d
 
 /* ---- How it went ----------------------------------------------------------------------------- */
 
-static void tell_people(check *c, check_stage stage, bool ok, const char *text, const char *cure) {
+typedef enum verdict {
+    VERDICT_WELL,
+    VERDICT_WRONG,
+    VERDICT_NEITHER,
+} verdict;
+
+static void put_mark(verdict v) {
+    static const struct {
+        ctl_colour colour;
+        const char *mark;
+    } marks[] = {
+        [VERDICT_WELL] = {COLOUR_GREEN, "✓"},
+        [VERDICT_WRONG] = {COLOUR_RED, "✗"},
+        [VERDICT_NEITHER] = {COLOUR_YELLOW, "!"},
+    };
+
+    printf("  %s%s%s ", ctl_begin(marks[v].colour), marks[v].mark, ctl_end());
+}
+
+static void tell_people(check *c, check_stage stage, verdict v, const char *text,
+                        const char *cure) {
     if (c->progress.title != stages[stage].title)
         printf("%s%s%s\n", ctl_begin(COLOUR_BOLD), stages[stage].title, ctl_end());
     c->progress.title = stages[stage].title;
 
-    printf("  %s%s%s ", ctl_begin(ok ? COLOUR_GREEN : COLOUR_RED), ok ? "✓" : "✗", ctl_end());
+    put_mark(v);
     text_put_printable(stdout, text);
     putchar('\n');
 
@@ -111,26 +131,36 @@ static void tell_people(check *c, check_stage stage, bool ok, const char *text, 
     (void) fflush(stdout);
 }
 
-static void tell_programs(check *c, check_stage stage, bool ok, const char *name, const char *text,
-                          const char *cure) {
-    json_t *step = json_pack("{s:s, s:b, s:s, s:s, s:o}", "stage", stages[stage].name, "ok", ok,
+static void tell_programs(check *c, check_stage stage, verdict v, const char *name,
+                          const char *text, const char *cure) {
+    json_t *ok = v == VERDICT_NEITHER ? json_null() : json_boolean(v == VERDICT_WELL);
+    json_t *step = json_pack("{s:s, s:o, s:s, s:s, s:o}", "stage", stages[stage].name, "ok", ok,
                              "name", name, "text", text, "cure", json_lines(cure ? cure : ""));
 
     (void) json_array_append_new(c->steps, step);
 }
 
-void check_tell(check *c, check_stage stage, bool ok, const char *name, const char *cure,
-                char *text) {
+static void tell(check *c, check_stage stage, verdict v, const char *name, const char *cure,
+                 char *text) {
     _cleanup_free_ char *sentence = text;
-    _cleanup_free_ char *filled = ok || !cure ? NULL : event_fill(cure, c->facts);
+    _cleanup_free_ char *filled = v == VERDICT_WELL || !cure ? NULL : event_fill(cure, c->facts);
 
     hide_progress(c);
-    if (!ok && c->status == EXIT_SUCCESS)
+    if (v == VERDICT_WRONG && c->status == EXIT_SUCCESS)
         c->status = stages[stage].status;
     if (c->steps)
-        tell_programs(c, stage, ok, name, sentence ? sentence : "", filled);
+        tell_programs(c, stage, v, name, sentence ? sentence : "", filled);
     else
-        tell_people(c, stage, ok, sentence ? sentence : name, filled);
+        tell_people(c, stage, v, sentence ? sentence : name, filled);
+}
+
+void check_tell(check *c, check_stage stage, bool ok, const char *name, const char *cure,
+                char *text) {
+    tell(c, stage, ok ? VERDICT_WELL : VERDICT_WRONG, name, cure, text);
+}
+
+void check_note(check *c, check_stage stage, const char *name, const char *cure, char *text) {
+    tell(c, stage, VERDICT_NEITHER, name, cure, text);
 }
 
 void check_know(check *c, const char *field, const char *value) {

@@ -8,6 +8,7 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
 import { after, afterEach, test } from 'node:test';
@@ -45,7 +46,7 @@ function check(...args) {
     assert.ok(!stdout.includes(secret));
   const { steps, exitStatus } = JSON.parse(stdout);
   assert.equal(exitStatus, status);
-  return { status, steps, failed: steps.filter(({ ok }) => !ok), of: (stage) => steps.filter((s) => s.stage === stage) };
+  return { status, steps, failed: steps.filter(({ ok }) => ok === false), of: (stage) => steps.filter((s) => s.stage === stage) };
 }
 
 /** The check must fail in this stage first, with a cure. */
@@ -91,6 +92,26 @@ test('an agent that is still on its way to the relay is waited for', async () =>
   assert.match(JSON.parse(said).steps.filter(({ stage }) => stage === 'relay').at(-1).text, /does not listen on writeback: .*401/);
 });
 
+/** What check says with `health` in the place of a running agent's. */
+async function checkBeside(health) {
+  const server = http.createServer((request, response) => response.end(JSON.stringify(health)));
+  const port = await listen(server);
+  let said = '';
+  // Not check(): the server is here, and must go on.
+  for await (const data of spawn(CTL, ['check', '--json', CONFIG, `--health=127.0.0.10:${port}`], { stdio: ['ignore', 'pipe', 'inherit'] }).stdout)
+    said += data;
+  return JSON.parse(said).steps;
+}
+
+test('a relay that was lost too often is listened on all the same', async () => {
+  const serviceId = /^Id=(.*)/m.exec(readFileSync(env.WRITEBACK_LAB_AGENT_CONFIG, 'utf8'))[1];
+  const steps = await checkBeside({ status: 'warn', serviceId,
+    checks: { 'relay:primary': [{ status: 'warn', output: 'Well, but lost 5 times' }] } });
+  const relay = steps.filter(({ stage }) => stage === 'relay').at(-1);
+  assert.match(relay.text, /^the running agent listens on writeback as listen-rule: Well, but lost 5 times/);
+  assert.equal(relay.ok, true);
+});
+
 test("a running agent's word counts only for what it runs with", async () => {
   await agent.start().ready();
   const until = Date.now() + 1500; // the agent tells its times in whole seconds
@@ -105,7 +126,13 @@ test("a running agent's word counts only for what it runs with", async () => {
 test('without an agent it listens for a moment itself, and turns away what comes meanwhile', async () => {
   await agent.start().ready(); // for its keys
   await agent.stop();
-  assert.match(check().of('relay').at(-1).text, /^it lets listen-rule listen on writeback/);
+  const { status, of } = check();
+  assert.match(of('relay').at(-1).text, /^it lets listen-rule listen on writeback/);
+  // That it does not run is no fault before its first start, and nothing to be shown as well.
+  assert.equal(status, 0);
+  assert.equal(of('configuration').at(-1).ok, null);
+  assert.match(of('configuration').at(-1).cure.join(), /`systemctl status writebackd`/);
+  assert.match(ctl('check').stdout, /! agent \S+ is not running/);
 
   // Many ask all the time, until one meets the check on the relay. Others find nobody there, or come when it has just
   // said good-bye, and would wait for the relay's minute.
