@@ -313,17 +313,43 @@ disk_is_full() {
     restart
     within 60 is_ready
 }
-state_is_another_hosts() {
+reads_of_another_host() {
     echo 0123456789abcdef0123456789abcdef >/var/lib/writeback/host.id
     restart || true
     reads 35061
-    step "takes the other's place"
-    types 1
-    types 2
+}
+goes_on_after_the_step() {
     step 'Then:'
     systemctl reset-failed writebackd || true
     types 1
     well_again
+}
+state_is_another_hosts() {
+    reads_of_another_host
+    step "takes the other's place"
+    types 1
+    types 2
+    goes_on_after_the_step
+}
+state_was_copied_to_a_second_agent() {
+    local keys
+    keys=$(writebackctl keys export)
+    reads_of_another_host
+    step 'A second agent beside the first'
+    types 1
+    goes_on_after_the_step
+    [[ $(writebackctl keys export) != "$keys" ]]
+    rm -r /var/lib/writeback.copy
+}
+# To the agent it is the same: whose the directory is and whose the host differ. (journalctl, too, goes by the id.)
+machine_has_another_id() {
+    local keys
+    keys=$(writebackctl keys export)
+    reads_of_another_host
+    step 'This host has got another machine id'
+    types 1
+    goes_on_after_the_step
+    [[ $(writebackctl keys export) == "$keys" ]]
 }
 
 # ---- The directory -------------------------------------------------------------------------------
@@ -668,6 +694,8 @@ keys_have_expired               the agent's keys have expired
 keys_may_not_be_read            the agent's keys belong to somebody else
 disk_is_full                    the disk is full
 state_is_another_hosts          the state directory is a copy of another host's
+state_was_copied_to_a_second_agent    the state directory was copied for a second agent
+machine_has_another_id          the machine id of this host was changed
 controller_is_not_found         the controller's name is not found
 controller_is_blocked           a firewall blocks the way to the controller
 controller_is_not_trusted       the controller's certificate is not trusted
