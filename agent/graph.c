@@ -8,6 +8,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/random.h"
+#include "agent/base/shell.h"
 #include "agent/base/text.h"
 #include "agent/graph_client.h"
 
@@ -72,10 +73,14 @@ static void log_licence(const graph *g, licence state, const char *why) {
 static void log_failure(graph *g) {
     const char *why = g->facts.sync_why ? g->facts.sync_why : g->facts.licence_why;
 
-    if (why && (!g->told_failure || strcmp(g->told_failure, why) != 0))
-        log_event(g->facts.event, {"WRITEBACK_ADDRESS", g->config->url}, {"WRITEBACK_REASON", why});
-    else if (!why && g->told_failure)
+    if (why && (!g->told_failure || strcmp(g->told_failure, why) != 0)) {
+        _cleanup_free_ char *options = shell_curl_options(g->config->ca_file, g->config->proxy);
+
+        log_event(g->facts.event, {"WRITEBACK_ADDRESS", g->config->url},
+                  {"WRITEBACK_CURL_OPTIONS_QUOTED", options}, {"WRITEBACK_REASON", why});
+    } else if (!why && g->told_failure) {
         log_text(LOG_INFO, "Microsoft Graph answers again.");
+    }
 
     free(g->told_failure);
     g->told_failure = why ? strdup(why) : NULL;

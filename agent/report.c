@@ -10,6 +10,7 @@
 #include "agent/base/http_fetch.h"
 #include "agent/base/log.h"
 #include "agent/base/redact_url.h"
+#include "agent/base/shell.h"
 
 #define TIMEOUT (20 * USEC_PER_SEC)
 #define ANSWER_MAX ((size_t) 64 * 1024)
@@ -58,13 +59,16 @@ static usec_t gap(const reporter *r) {
 }
 
 static void tell_failure(reporter *r, const char *reason) {
+    _cleanup_free_ char *options = NULL;
+
     if (r->told && strcmp(r->told, reason) == 0)
         return;
 
+    options = shell_curl_options(r->config->ca_file, r->config->proxy);
     free(r->told);
     r->told = strdup(reason);
     log_event(OUTCOME_REPORT_ERROR, {"WRITEBACK_ADDRESS", r->address},
-              {"WRITEBACK_REASON", reason});
+              {"WRITEBACK_CURL_OPTIONS_QUOTED", options}, {"WRITEBACK_REASON", reason});
 }
 
 static void tell_success(reporter *r) {

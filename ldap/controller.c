@@ -204,12 +204,14 @@ static const char *ca_file(const directory_config *config) {
 
 static void log_unusable(const controller *c, const session *s) {
     const directory_config *config = c->domain->config;
+    bool is_folder = !config->ca_file && config->ca_directory; /* ldap.conf(5) */
 
     if (s && session_refusal(s))
         log_event(OUTCOME_SERVICE_ACCOUNT_REFUSED, {"WRITEBACK_DC", c->name},
                   {"WRITEBACK_DOMAIN", config->domain}, {"WRITEBACK_ADDRESS", c->address},
-                  {"WRITEBACK_CA_FILE", ca_file(config)}, {"WRITEBACK_BIND_DN", config->bind_dn},
-                  {"WRITEBACK_REASON", session_refusal(s)});
+                  {"WRITEBACK_CA_FILE", ca_file(config)},
+                  {"WRITEBACK_CA_KIND", is_folder ? "CACERTDIR" : "CACERT"},
+                  {"WRITEBACK_BIND_DN", config->bind_dn}, {"WRITEBACK_REASON", session_refusal(s)});
     else if (!s || !session_was_held_back(s))
         log_event(OUTCOME_CONTROLLER_UNUSABLE, {"WRITEBACK_DC", c->name},
                   {"WRITEBACK_DOMAIN", config->domain}, {"WRITEBACK_HOST", c->host},

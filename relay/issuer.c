@@ -12,6 +12,7 @@
 #include "agent/base/log.h"
 #include "agent/base/random.h"
 #include "agent/base/redact_url.h"
+#include "agent/base/shell.h"
 #include "relay/issuer_keys.h"
 #include "relay/token.h"
 
@@ -196,11 +197,11 @@ static void end_fetch(issuer *i, char *reason) {
         log_event(OUTCOME_ISSUER_KEYS_FETCHED, {"WRITEBACK_ISSUER", i->config->url},
                   {"WRITEBACK_COUNT", count});
     } else if (is_new) {
-        log_event(
-            OUTCOME_ISSUER_UNREACHABLE, {"WRITEBACK_ISSUER", i->config->url},
-            {"WRITEBACK_ADDRESS", i->metadata_shown},
-            {"WRITEBACK_CA_FILE", i->config->ca_file ? i->config->ca_file : LOG_SYSTEM_CA_FILE},
-            {"WRITEBACK_REASON", reason});
+        _cleanup_free_ char *options = shell_curl_options(i->config->ca_file, i->config->proxy);
+
+        log_event(OUTCOME_ISSUER_UNREACHABLE, {"WRITEBACK_ISSUER", i->config->url},
+                  {"WRITEBACK_ADDRESS", i->metadata_shown},
+                  {"WRITEBACK_CURL_OPTIONS_QUOTED", options}, {"WRITEBACK_REASON", reason});
     }
 
     schedule(i, pause_after(i));

@@ -11,6 +11,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/base/shell.h"
 #include "relay/sas_token.h"
 
 #define RENEWAL_RETRY (30 * USEC_PER_SEC)
@@ -41,13 +42,14 @@ static void log_connected(const relay *r, const char *tracking_id) {
 
 static void log_channel(const relay *r, outcome event, const websocket_end *how) {
     const relay_config *c = r->config;
+    _cleanup_free_ char *options = shell_curl_options(c->ca_file, c->proxy);
     char port[16];
 
     (void) snprintf(port, sizeof(port), "%u", c->port);
     log_event(event, {"WRITEBACK_RELAY", c->name}, {"WRITEBACK_ADDRESS", r->where},
               {"WRITEBACK_HOST", c->host}, {"WRITEBACK_PORT", port},
-              {"WRITEBACK_CA_FILE", c->ca_file ? c->ca_file : LOG_SYSTEM_CA_FILE},
-              {"WRITEBACK_REASON", how->reason}, {"WRITEBACK_TRACKING_ID", how->tracking_id});
+              {"WRITEBACK_CURL_OPTIONS_QUOTED", options}, {"WRITEBACK_REASON", how->reason},
+              {"WRITEBACK_TRACKING_ID", how->tracking_id});
 }
 
 /* A new reason at once, the same one again every now and then. */

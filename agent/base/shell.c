@@ -7,6 +7,8 @@
 
 #include "agent/base/encoding.h"
 #include "agent/base/macro.h"
+#include "agent/base/redact_url.h"
+#include "agent/base/text.h"
 
 /* In the C locale, whatever the reader's shell thinks of other letters. */
 static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -46,4 +48,15 @@ char *shell_word(const char *value) {
             *p++ = *value;
     strcpy(p, "'");
     return word;
+}
+
+char *shell_curl_options(const char *ca_file, const char *proxy) {
+    _cleanup_free_ char *shown = proxy ? redact_url(proxy) : NULL;
+    _cleanup_free_ char *proxy_word = shown ? shell_word(shown) : NULL;
+    _cleanup_free_ char *file_word = ca_file ? shell_word(ca_file) : NULL;
+
+    if ((ca_file && !file_word) || (proxy && !proxy_word))
+        return NULL;
+    return text_format("%s%s%s%s", proxy ? "--proxy " : "--noproxy '*'", proxy ? proxy_word : "",
+                       ca_file ? " --cacert " : "", ca_file ? file_word : "");
 }

@@ -14,3 +14,12 @@
  * "-" and would be an option, is longer than SHELL_WORD_MAX, is no valid UTF-8, or holds a control
  * character or a backquote, between which commands stand in our texts. */
 char *shell_word(const char *value);
+
+/* Options by which curl(1) goes the way that the agent goes, for a field with FILL_QUOTED
+ * (agent/base/fill.h). A proxy's user and password are masked, for the reader to put in.
+ *
+ * ca_file   NULL: the system's
+ * proxy     NULL: none, the environment's neither
+ *
+ * malloc(3)ed, or NULL where memory is out or a value can be no word. */
+char *shell_curl_options(const char *ca_file, const char *proxy);

@@ -97,6 +97,8 @@ static void know(check *c, const directory_config *domain, const char *name) {
     check_know(c, "WRITEBACK_HOST", host);
     check_know(c, "WRITEBACK_ADDRESS", address);
     check_know(c, "WRITEBACK_CA_FILE", domain->ca_file ? domain->ca_file : folder);
+    check_know(c, "WRITEBACK_CA_KIND",
+               !domain->ca_file && domain->ca_directory ? "CACERTDIR" : "CACERT");
     check_know(c, "WRITEBACK_BIND_DN", domain->bind_dn);
 }
 

@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "agent/base/clock.h"
-#include "agent/base/log.h"
 #include "agent/base/redact_url.h"
+#include "agent/base/shell.h"
 #include "agent/base/text.h"
 #include "agent/ctl/check.h"
 #include "agent/ctl/say.h"
@@ -18,13 +18,14 @@ static bool is_decided(const void *userdata) {
 }
 
 static void tell(check *c, const issuer_config *from, const issuer *i) {
+    _cleanup_free_ char *options = shell_curl_options(from->ca_file, from->proxy);
     const issuer_status *status = issuer_get_status(i);
     _cleanup_free_ char *address =
         url_without_query(from->metadata_url ? from->metadata_url : from->url);
 
     check_know(c, "WRITEBACK_ISSUER", from->url);
     check_know(c, "WRITEBACK_ADDRESS", address);
-    check_know(c, "WRITEBACK_CA_FILE", from->ca_file ? from->ca_file : LOG_SYSTEM_CA_FILE);
+    check_know(c, "WRITEBACK_CURL_OPTIONS_QUOTED", options);
     if (from->keys)
         check_tell(c, STAGE_ISSUER, true, from->name, NULL,
                    text_format("%s: its keys come from a file", from->url));

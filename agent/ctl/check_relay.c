@@ -6,6 +6,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/problem.h"
+#include "agent/base/shell.h"
 #include "agent/base/text.h"
 #include "agent/ctl/check.h"
 #include "agent/ctl/config_files.h"
@@ -194,12 +195,13 @@ static void tell_key(check *c, const relay_config *way) {
 
 /* As the log has it of a relay that cannot be listened on. */
 static void know(check *c, const relay_config *way) {
+    _cleanup_free_ char *options = shell_curl_options(way->ca_file, way->proxy);
     _cleanup_free_ char *port = text_format("%u", way->port);
 
     check_know(c, "WRITEBACK_RELAY", way->name);
     check_know(c, "WRITEBACK_HOST", way->host);
     check_know(c, "WRITEBACK_PORT", port);
-    check_know(c, "WRITEBACK_CA_FILE", way->ca_file ? way->ca_file : LOG_SYSTEM_CA_FILE);
+    check_know(c, "WRITEBACK_CURL_OPTIONS_QUOTED", options);
 }
 
 void check_relays(check *c) {

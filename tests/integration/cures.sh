@@ -166,7 +166,7 @@ issuer_is_not_reached() {
     restart
     reads 32001
     step 'Try by hand'
-    types 1
+    types_in_vain 1
     step 'set Proxy='
     edits '/^Proxy=/d'
     types 1

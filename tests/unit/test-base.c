@@ -99,6 +99,23 @@ static void a_plain_value_is_not_quoted(void **state) {
     assert_string_equal(word, plain);
 }
 
+static void assert_options(const char *ca_file, const char *proxy, const char *expected) {
+    _cleanup_free_ char *options = shell_curl_options(ca_file, proxy);
+
+    assert_string_equal(options, expected);
+}
+
+static void curl_goes_the_way_that_the_agent_goes(void **state) {
+    (void) state;
+
+    assert_options(NULL, NULL, "--noproxy '*'");
+    assert_options("/etc/a b", NULL, "--noproxy '*' --cacert '/etc/a b'");
+    assert_options(NULL, "http://proxy:3128", "--proxy http://proxy:3128");
+    assert_options("/etc/a", "http://me:s3cr%40t@proxy:3128/",
+                   "--proxy 'http://(masked)@proxy:3128/' --cacert /etc/a");
+    assert_options(NULL, "me:s3cret@proxy", "--proxy '(masked)@proxy'");
+}
+
 /* A backquote would end the command where our texts have it; the others a terminal or an option. */
 static void what_can_be_no_word_is_left_to_the_reader(void **state) {
     static const char *const values[] = {"", "-x", "a`id`", "a\nb", "a\x7f", "\xff", NULL};
@@ -354,6 +371,7 @@ int main(void) {
         cmocka_unit_test(message_is_filled_and_cannot_be_forged),
         cmocka_unit_test(a_value_in_a_command_stays_one_word_for_the_shell),
         cmocka_unit_test(a_plain_value_is_not_quoted),
+        cmocka_unit_test(curl_goes_the_way_that_the_agent_goes),
         cmocka_unit_test(what_can_be_no_word_is_left_to_the_reader),
         cmocka_unit_test(commands_have_places_for_words),
         cmocka_unit_test(steps_in_the_log_are_safe_to_be_typed),
