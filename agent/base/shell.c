@@ -43,10 +43,11 @@ char *shell_word(const char *value) {
     *p++ = '\'';
     for (; *value; value++)
         if (*value == '\'')
-            p = stpcpy(p, "'\\''");
+            p = mempcpy(p, "'\\''", strlen("'\\''"));
         else
             *p++ = *value;
-    strcpy(p, "'");
+    *p++ = '\'';
+    *p = '\0';
     return word;
 }
 
