@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ldap/controller.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <syslog.h>
 
 #include "agent/base/clock.h"
@@ -192,6 +194,12 @@ static void become_usable(controller *c) {
         log_event(OUTCOME_CONTROLLER_USABLE, {"WRITEBACK_DC", c->name},
                   {"WRITEBACK_DOMAIN", c->domain->config->domain},
                   {"WRITEBACK_POLICY_HINTS", hints ? hints : "none"});
+    if (is_news && !controller_is_itself(c))
+        log_text(
+            LOG_WARNING,
+            "%s calls itself %s. Name it so in Controllers=: behind another name there may be several "
+            "controllers, so where an answer is lost, the agent cannot find out that nothing was done.",
+            c->name, survey_get(c->survey)->host);
     note_figures(c);
 }
 
@@ -582,6 +590,19 @@ connection *controller_write_connection(const controller *c) {
 const survey_result *controller_survey(const controller *c) {
     assert(c);
     return survey_get(c->survey);
+}
+
+static bool is_address(const char *host) {
+    struct in6_addr any;
+
+    return inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
+}
+
+bool controller_is_itself(const controller *c) {
+    const char *own = c->survey ? survey_get(c->survey)->host : NULL;
+
+    assert(c);
+    return !own || is_address(c->host) || strcasecmp(c->host, own) == 0;
 }
 
 bool controller_may_have_hints(const controller *c) {

@@ -61,6 +61,11 @@ connection *controller_write_connection(const controller *c); /* for changes */
 /* The last one that succeeded; there is one as soon as the controller was ready once. */
 const survey_result *controller_survey(const controller *c);
 
+/* Whether its configured name is its own, as far as can be told; an address counts as one. Behind
+ * another name, the domain's for example, there may be several, and which one answers next is not
+ * known. */
+bool controller_is_itself(const controller *c);
+
 /* Whether policy hints can be sent to it, as far as is known: it may never have been ready. */
 bool controller_may_have_hints(const controller *c);
 

@@ -73,6 +73,8 @@ static void look_on(settle *s) {
 /* Whether it is known here what the modify has done: it was sent here; or this is the last one of
  * all, and the others say the same. */
 static bool is_home(const settle *s) {
+    if (!controller_is_itself(s->at))
+        return false;
     return s->question.controller ? strcasecmp(controller_name(s->at), s->question.controller) == 0
                                   : s->is_whole && s->n_looked >= s->domain->n_controllers;
 }

@@ -10,9 +10,10 @@
  * Any controller's word is taken that it was done: the password signs in there. That it was not, or
  * that nobody can tell, is believed only to the controller that the modify was sent to, and that
  * nothing was done only after a while; another one may not have heard of it yet. Where it is not
- * known which one that was, all controllers of the domain must say so. To a locked account Windows
- * answers every password alike; there the date decides, and only on the controller that the modify
- * was sent to.
+ * known which one that was, all controllers of the domain must say so; and one that calls itself
+ * otherwise than it is called here (controller_is_itself()) is believed like any other. To a locked
+ * account Windows answers every password alike; there the date decides, and only on the controller
+ * that the modify was sent to.
  *
  * "Must change" puts 0 in the place of the date. Where one look must do, the password's stamp
  * (stamps.h) tells the date to a second; where that may not be read, no sign is seen, since an

@@ -242,6 +242,7 @@ static void on_root(const connection_answer *answer, void *userdata) {
     e = (entry){answer->ld, answer->entries[0]};
     s->result.clock = clock_read(entry_time(e, "currentTime"));
     s->result.naming_context = entry_text(e, "defaultNamingContext");
+    s->result.host = entry_text(e, "dnsHostName");
     s->service = entry_text(e, "dsServiceName");
     s->configuration = entry_text(e, "configurationNamingContext");
     if (!s->result.naming_context || !s->service)
@@ -265,15 +266,11 @@ static void on_root(const connection_answer *answer, void *userdata) {
 
 int survey_new(connection *c, const survey_questions *questions, survey_done_fn done,
                void *userdata, survey **ret) {
-    static const char *const attributes[] = {"defaultNamingContext",
-                                             "configurationNamingContext",
-                                             "dsServiceName",
-                                             "isSynchronized",
-                                             "supportedCapabilities",
-                                             "supportedControl",
-                                             "tokenGroups",
-                                             "currentTime",
-                                             NULL};
+    static const char *const attributes[] = {"defaultNamingContext", "configurationNamingContext",
+                                             "dnsHostName",          "dsServiceName",
+                                             "isSynchronized",       "supportedCapabilities",
+                                             "supportedControl",     "tokenGroups",
+                                             "currentTime",          NULL};
     _cleanup_(survey_freep) survey *s = NULL;
     place_use use;
     size_t n = 0;
@@ -316,6 +313,7 @@ survey *survey_free(survey *s) {
     free(s->service);
     free(s->configuration);
     free(s->result.naming_context);
+    free(s->result.host);
     free(s->result.site);
     for (size_t i = 0; i < s->result.n_places; i++)
         free(s->result.places[i].dn);

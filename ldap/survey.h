@@ -32,6 +32,7 @@ typedef struct place {
 typedef struct survey_result {
     clock_reading clock;      /* the controller's */
     char *naming_context;     /* of the domain */
+    char *host;               /* as it calls itself; NULL: it does not say */
     const char *policy_hints; /* OID of the control; NULL: the controller has none */
     bool is_read_only;
     bool is_pdc; /* the domain's PDC emulator; where that was asked for */

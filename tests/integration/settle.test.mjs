@@ -381,3 +381,25 @@ test('where the controller is gone, another one vouches for what was done, and f
   assert.deepEqual(answer.json.warnings, []);
   assert.equal(bind(lost.name, lost.payload.newPassword, answer.json.domainController.split(':')[0]), 'yes');
 });
+
+// Such as the domain's, behind which each connection may come to another one.
+test('behind a name that is not its own no controller is believed that nothing was done', async (t) => {
+  const hosts = `${env.WRITEBACK_LAB_SCRATCH}/hosts`, before = readFileSync(hosts, 'utf8');
+  const [address] = before.split('\n').find((line) => line.includes(env.WRITEBACK_LAB_DC)).split(/\s/);
+  t.after(() => writeFileSync(hosts, before));
+  writeFileSync(hosts, `${before}${address} corp.example\n`);
+  useControllers(`corp.example:${PORT}`);
+  await stopAgent();
+  await startAgent();
+  assert.match(readFileSync(env.WRITEBACK_LAB_LOG, 'utf8'),
+    new RegExp(`corp\\.example:${PORT} calls itself ${env.WRITEBACK_LAB_DC}\\. Name it so in Controllers=`));
+
+  const { name, user } = someone();
+  const { answer } = await askAndLose('swallowed', reset(user));
+  assertProblem(answer, 503, 'OutcomeUnknown');
+  assert.equal(bind(name, OLD_PASSWORD), 'yes');
+
+  const { answer: done } = await askAndLose('answered', reset(someone().user));
+  assert.equal(done.status, 200, JSON.stringify(done.json));
+  assert.deepEqual(done.json.warnings, ['answerLost']);
+});
