@@ -56,11 +56,12 @@ void bundle_done(bundle *b) {
 /* Its strings are masked before they are written, since JSON escapes what a secret may hold. */
 static int add_document(bundle *b, const char *name, const char *what, json_t *document,
                         const char *why) {
-    _cleanup_(json_freep) json_t *owned = document, *masked = NULL;
+    _cleanup_(json_freep) json_t *masked = NULL;
 
     if (!document)
         return bundle_add(b, name, what, text_format("%s\n", why ? why : "out of memory"));
     masked = known_secrets_mask_json(b->secrets, document);
+    json_decref(document);
     return add(b, name, what, masked ? json_dumps(masked, JSON_INDENT(2)) : NULL);
 }
 
