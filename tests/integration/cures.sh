@@ -302,7 +302,7 @@ disk_is_full() {
     dd if=/dev/zero of=/var/lib/writeback/somebodys-file bs=4k 2>/dev/null || true
     fails alice
     reads 35012
-    step 'Look at the disk'
+    step 'look at the disk'
     types 1
     types 2
     step 'make room'
