@@ -9,15 +9,19 @@
  *
  * Whether a domain that did not answer might hold a second match is decided by the identifier:
  *
- *   SID, objectGUID            No: both are given once in the world (MS-DTYP 2.3.4, 2.4.2). The
- *                              first match ends the search.
- *   sAMAccountName             No: the request names its domain, and no other is asked.
- *   userPrincipalName that     It ought not to: the name belongs to that domain, and within a
- * forest ends in the name of the    it is unique (MS-ADTS 3.1.1.5.1.3). domain that has it
- *   immutable id               It ought not to: where two accounts have the same, an administrator
- *                              has copied it to move one person from the one to the other.
- *   any other                  Yes: a suffix of an organisation's own can be used in several
- *   userPrincipalName          forests, and there by somebody else.
+ * - SID, objectGUID: no. Both are given once in the world (MS-DTYP 2.3.4, 2.4.2). The first match
+ *   ends the search.
+ *
+ * - sAMAccountName: no. The request names its domain, and no other is asked.
+ *
+ * - userPrincipalName that ends in the name of the domain that has it: it ought not to. The name
+ *   belongs to that domain, and within a forest it is unique (MS-ADTS 3.1.1.5.1.3).
+ *
+ * - immutable id: it ought not to. Where two accounts have the same, an administrator has copied it
+ *   to move one person from the one to the other.
+ *
+ * - any other userPrincipalName: yes. A suffix of an organisation's own can be used in several
+ *   forests, and there by somebody else.
  *
  * Where it ought not to, the others are given ACCOUNT_SEARCH_GRACE after the match, in which all
  * that are there answer, so that two matches are seen; then the match counts, and the log says
