@@ -226,6 +226,22 @@ worker *worker_free(worker *w) {
     return NULL;
 }
 
+static void leave(int status, void *unused) {
+    (void) unused;
+    (void) fflush(NULL);
+    _exit(status);
+}
+
+/* At exit libraries take their tables away (OPENSSL_cleanup()) from under a thread that is left
+ * behind in the middle of loading certificates. What is registered last runs first, and then
+ * nothing more. */
+static void leave_without_clean_up(void) {
+    static bool is_registered;
+
+    if (!is_registered)
+        is_registered = on_exit(leave, NULL) == 0;
+}
+
 worker *worker_abandon(worker *w) {
     bool running;
 
@@ -241,6 +257,7 @@ worker *worker_abandon(worker *w) {
         dispose_of(&w->waiting);
         dispose_of(&w->finished);
         w->abandoned = true;
+        leave_without_clean_up();
         unlink_worker(w);
         (void) pthread_detach(w->thread);
     } else {

@@ -31,7 +31,8 @@ worker *worker_free(worker *w);
 
 /* Like worker_free(), but does not wait: the thread ends when the job does that is running, and
  * calls that job's `dispose` itself. For jobs that may take long and touch nothing but their
- * `userdata`. Takes NULL, returns NULL. */
+ * `userdata`. Where one is left behind, exit(3) ends the process without the clean-up of libraries,
+ * which the thread may still use. To be called on the loop. Takes NULL, returns NULL. */
 worker *worker_abandon(worker *w);
 
 /* Queues a job. Returns 0; -EBUSY where 1024 jobs wait already; -ENOMEM.

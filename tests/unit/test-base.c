@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -365,6 +367,56 @@ static void an_abandoned_worker_is_not_waited_for_and_cleans_up(void **state) {
     }
 }
 
+enum { CLEANED_UP = 99 };
+
+static void clean_up(void) {
+    _exit(CLEANED_UP);
+}
+
+static void tell_and_stay(void *userdata) {
+    const int *begun = userdata;
+
+    assert_int_equal(write(begun[1], "", 1), 1);
+    for (;;)
+        (void) pause();
+}
+
+/* The status of a process that ends while its worker is in the middle of a job. */
+static int end_with_a_worker(bool is_left_behind) {
+    int begun[2], status;
+    pid_t pid;
+
+    assert_int_equal(pipe(begun), 0);
+    pid = fork();
+    if (pid == 0) {
+        sd_event *event;
+        worker *w;
+        char byte;
+
+        if (atexit(clean_up) != 0 || sd_event_new(&event) < 0 ||
+            worker_new(event, "test", &w) < 0 ||
+            worker_submit(w, tell_and_stay, fail_if_called, NULL, begun, &(worker_job *){NULL}) <
+                0 ||
+            read(begun[0], &byte, 1) != 1)
+            _exit(1);
+        if (is_left_behind)
+            (void) worker_abandon(w);
+        exit(7);
+    }
+    assert_true(pid > 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    (void) close(begun[0]);
+    (void) close(begun[1]);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void a_thread_that_is_left_behind_keeps_its_libraries(void **state) {
+    (void) state;
+
+    assert_int_equal(end_with_a_worker(false), CLEANED_UP);
+    assert_int_equal(end_with_a_worker(true), 7);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_event_is_complete),
@@ -381,6 +433,7 @@ int main(void) {
         cmocka_unit_test(json_from_the_wire_is_bounded),
         cmocka_unit_test(secrets_are_compared_and_cut),
         cmocka_unit_test(worker_runs_jobs_in_order_and_forgets_cancelled_ones),
+        cmocka_unit_test(a_thread_that_is_left_behind_keeps_its_libraries),
         cmocka_unit_test(an_abandoned_worker_is_not_waited_for_and_cleans_up),
     };
 
