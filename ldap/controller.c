@@ -599,9 +599,10 @@ static bool is_address(const char *host) {
 }
 
 bool controller_is_itself(const controller *c) {
-    const char *own = c->survey ? survey_get(c->survey)->host : NULL;
+    const char *own;
 
     assert(c);
+    own = c->survey ? survey_get(c->survey)->host : NULL;
     return !own || is_address(c->host) || strcasecmp(c->host, own) == 0;
 }
 
