@@ -136,9 +136,8 @@ bool relay_is_quiet(const relay *r);
 const char *relay_request_fault(const relay_request *q);
 /* What the request says. Borrowed until it is answered. "" where it has a fault and says none. */
 const char *relay_request_method(const relay_request *q);
-/* The path below the hybrid connection's own, without the query: "/v1/keys". What is no path, such
- * as
- * "*", as it is. */
+/* The path below the hybrid connection's own, without the query: "/v1/keys". What is no path, "*"
+ * for example, as it is. */
 const char *relay_request_path(const relay_request *q);
 /* By name, without case; NULL where there is none. */
 const char *relay_request_header(const relay_request *q, const char *name);
